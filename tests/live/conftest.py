@@ -1,0 +1,56 @@
+"""A generated project that runs as a process of its own, with many rows in its database."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from support.process import listener
+from support.project import Bake, Project
+from support.service import ROWS, Service
+from support.tools import free_port, require, succeed
+
+HERE = Path(__file__).parent
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep the tests of the one server on one worker, so that it is installed once."""
+    for item in items:
+        if item.path.is_relative_to(HERE):
+            item.add_marker(pytest.mark.xdist_group("live"))
+
+
+@pytest.fixture(scope="session")
+def default_project(bake: Bake, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """Generate and install the default project, in a path with a space."""
+    return bake(tmp_path_factory.mktemp("default project"))
+
+
+@pytest.fixture(scope="session")
+def service(
+    default_project: Project, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Service]:
+    """Seed and serve the default project with its own two commands."""
+    folder = tmp_path_factory.mktemp("service")
+    database = folder / "live.db"
+    port = free_port()
+    env = {
+        "DATABASE_URL": f"sqlite:///{database}",
+        "HOST": "127.0.0.1",
+        "PORT": str(port),
+        "HEARTBEAT_SECONDS": "1",
+    }
+    command = (require("uv"), "run", default_project.slug)
+    succeed(*command, "seed", "--rows", str(ROWS), cwd=default_project.path, env=env)
+    with listener(
+        *(*command, "serve"), port=port, cwd=default_project.path, log=folder / "log", env=env
+    ):
+        yield Service(f"http://127.0.0.1:{port}", database)
+
+
+@pytest.fixture
+def client(service: Service) -> Iterator[httpx.Client]:
+    """Open a client of the service."""
+    with httpx.Client(base_url=service.url, timeout=30) as client:
+        yield client

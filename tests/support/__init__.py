@@ -1,0 +1,1 @@
+"""What the tests share: answers, baked projects, processes, servers and a terminal."""

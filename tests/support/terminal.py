@@ -1,0 +1,66 @@
+"""A program that believes a person sits in front of it."""
+
+import os
+import pty
+import select
+import subprocess
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from support.tools import clean_environment
+
+PATIENCE = 20.0
+"""Seconds without a word from the program after which a test gives up."""
+
+
+class Terminal:
+    """The person's side of a pseudo-terminal."""
+
+    def __init__(self, process: subprocess.Popen[bytes], descriptor: int) -> None:
+        self.process = process
+        self.transcript = ""
+        self._descriptor = descriptor
+        self._seen = 0
+
+    def expect(self, text: str) -> None:
+        """Read on until the program has said this."""
+        while text not in self.transcript[self._seen :]:
+            assert self._read(), f"{text!r} never came after:\n{self.transcript}"
+        self._seen = self.transcript.index(text, self._seen) + len(text)
+
+    def type(self, line: str) -> None:
+        """Type a line and press Enter."""
+        os.write(self._descriptor, f"{line}\n".encode())
+
+    def finish(self) -> int:
+        """Read to the end and return the program's status."""
+        while self._read():
+            pass
+        return self.process.wait(PATIENCE)
+
+    def _read(self) -> bool:
+        ready, _, _ = select.select([self._descriptor], [], [], PATIENCE)
+        try:
+            piece = os.read(self._descriptor, 65536) if ready else b""
+        except OSError:  # how Linux tells that the other side is closed
+            piece = b""
+        self.transcript += piece.decode(errors="replace")
+        return bool(piece)
+
+
+@contextmanager
+def terminal(*command: str, cwd: Path, env: Mapping[str, str] | None = None) -> Iterator[Terminal]:
+    """Run a command in a pseudo-terminal of its own."""
+    ours, theirs = pty.openpty()
+    settings = clean_environment(TERM="dumb", COLUMNS="200", NO_COLOR="1") | dict(env or {})
+    process = subprocess.Popen(
+        command, stdin=theirs, stdout=theirs, stderr=theirs, cwd=cwd, env=settings
+    )
+    os.close(theirs)
+    try:
+        yield Terminal(process, ours)
+    finally:
+        process.kill()
+        process.wait()
+        os.close(ours)

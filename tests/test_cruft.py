@@ -1,0 +1,103 @@
+"""cruft: a project that follows the template, and one that changes its answers later."""
+
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+from support.project import Bake, Project
+from support.tools import TEMPLATE, require, run, succeed
+
+CRUFT = (sys.executable, "-m", "cruft")
+
+pytestmark = pytest.mark.usefixtures("cookiecutter_home")
+
+
+def commit(folder: Path, message: str) -> None:
+    """Commit everything in a folder to a repository of its own."""
+    git = require("git")
+    if not (folder / ".git").exists():
+        succeed(git, "init", "--quiet", "--initial-branch=main", cwd=folder)
+    author = ("-c", "user.name=Test", "-c", "user.email=test@example.org")
+    succeed(git, "add", "--all", cwd=folder)
+    succeed(git, *author, "commit", "--quiet", "--no-verify", "-m", message, cwd=folder)
+
+
+@pytest.fixture
+def template(tmp_path: Path) -> Path:
+    """Commit the template, as it is in the work tree, to a repository of its own."""
+    folder = tmp_path / "the template"
+    for name in ("cookiecutter.json", "hooks", "{{cookiecutter.project_slug}}"):
+        source = TEMPLATE / name
+        if source.is_dir():
+            ignored = shutil.ignore_patterns("__pycache__", ".*_cache", ".venv")
+            shutil.copytree(source, folder / name, ignore=ignored)
+        else:
+            folder.mkdir(exist_ok=True)
+            shutil.copy(source, folder / name)
+    commit(folder, "The template")
+    return folder
+
+
+def create(template: Path, folder: Path, **answers: object) -> Project:
+    """Create a project that follows the template, in a folder and a repository of its own."""
+    context = json.dumps(answers)
+    done = succeed(
+        *(*CRUFT, "create", str(template), "--no-input", "--extra-context", context),
+        *("--output-dir", str(folder)),
+    )
+    assert "uv run streaming-api serve" in done
+    project = Project(folder / "streaming-api")
+    commit(project.path, "From the template")
+    return project
+
+
+def generated(project: Project) -> dict[str, bytes]:
+    """Return what the template gave the project, without the records of git and cruft."""
+    return {
+        path: content
+        for path, content in project.contents.items()
+        if path != ".cruft.json" and not path.startswith(".git/")
+    }
+
+
+def test_create_gives_what_cookiecutter_gives(template: Path, tmp_path: Path, bake: Bake) -> None:
+    project = create(template, tmp_path / "with space", csv=False)
+
+    assert generated(project) == bake(csv=False).contents
+
+
+def test_check_passes_until_the_template_changes(template: Path, tmp_path: Path) -> None:
+    project = create(template, tmp_path / "work")
+
+    before = run(*CRUFT, "check", cwd=project.path)
+    (template / "{{cookiecutter.project_slug}}" / "MORE.md").write_text("More.\n")
+    commit(template, "More")
+    after = run(*CRUFT, "check", cwd=project.path)
+
+    assert (before.returncode, after.returncode) == (0, 1)
+
+
+@pytest.mark.parametrize(
+    ("first", "then"),
+    [
+        ({"sse": False}, {"sse": True}),
+        ({}, {"ndjson": False, "csv": False}),
+        ({"csv": False, "compression": False}, {"csv": True, "database": "postgresql"}),
+        ({}, {"event_broker": "redis", "request_id": False, "security_headers": False}),
+    ],
+    ids=["more", "less", "other-database", "other-broker"],
+)
+def test_an_update_lands_where_a_fresh_project_does(
+    template: Path, tmp_path: Path, bake: Bake, first: dict[str, object], then: dict[str, object]
+) -> None:
+    project = create(template, tmp_path / "work", **first)
+
+    succeed(
+        *(*CRUFT, "update", "--skip-apply-ask", "--variables-to-update", json.dumps(then)),
+        cwd=project.path,
+    )
+
+    assert generated(project) == bake(**(first | then)).contents

@@ -1,0 +1,3 @@
+"""A FastAPI service that streams."""
+
+__version__ = "0.1.0"

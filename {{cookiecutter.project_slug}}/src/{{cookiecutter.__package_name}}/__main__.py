@@ -1,0 +1,5 @@
+"""`python -m {{ cookiecutter.__package_name }}` is the console script."""
+
+from .cli import cli
+
+cli()

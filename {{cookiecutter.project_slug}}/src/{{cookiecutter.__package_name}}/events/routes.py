@@ -1,0 +1,155 @@
+"""The routes of the events."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Body, Depends, Header, HTTPException, Path, Query, Request, Response
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
+
+from ..settings import Settings
+from ..streaming import stream_documentation
+from .broker import EARLIEST, Broker, TopicFinished
+from .jobs import Jobs
+from .stream import EventStreamResponse, event_stream
+from .wire import RESERVED_NAMES, encode_json, require_one_line
+
+router = APIRouter(tags=["events"])
+
+TOPIC = r"^[A-Za-z0-9._-]{1,128}$"
+
+
+def publishable_name(name: str) -> str:
+    """Return `name`; raises `ValueError` for one that a client could not tell from its own."""
+    require_one_line(event=name)
+    if name in RESERVED_NAMES:
+        raise ValueError(f"{name!r} is reserved")
+    return name
+
+
+def encodable(value: JsonValue) -> JsonValue:
+    """Return `value`; raises `ValueError` for text that is no Unicode."""
+    encode_json(value)
+    return value
+
+
+Topic = Annotated[str, Path(pattern=TOPIC, description="Letters, digits, `.`, `_` and `-`")]
+EventName = Annotated[str, Field(min_length=1, max_length=128), AfterValidator(publishable_name)]
+
+
+class NewEvent(BaseModel):
+    """An event to publish."""
+
+    model_config = ConfigDict(allow_inf_nan=False, extra="forbid")
+
+    data: Annotated[JsonValue, AfterValidator(encodable)]
+    event: EventName | None = None
+
+
+class PublishedEvent(BaseModel):
+    """The id of an event that was stored."""
+
+    id: str
+
+
+class NewJob(BaseModel):
+    """A job that counts `steps`, `interval` seconds apart."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    steps: Annotated[int, Field(ge=1, le=1_000_000)] = 5
+    interval: Annotated[float, Field(ge=0, le=3600, allow_inf_nan=False)] = 1.0
+
+
+class StartedJob(BaseModel):
+    """The topic that a job reports on."""
+
+    topic: str
+
+
+class ServerSentEvent(BaseModel):
+    """One event of a stream."""
+
+    data: Any
+    event: str | None = None
+    id: str | None = None
+    retry: int | None = None
+
+
+async def broker_of(request: Request) -> Broker:
+    broker: Broker = request.app.state.broker
+    return broker
+
+
+async def jobs_of(request: Request) -> Jobs:
+    jobs: Jobs = request.app.state.jobs
+    return jobs
+
+
+async def settings_of(request: Request) -> Settings:
+    settings: Settings = request.app.state.settings
+    return settings
+
+
+TheBroker = Annotated[Broker, Depends(broker_of)]
+TheJobs = Annotated[Jobs, Depends(jobs_of)]
+TheSettings = Annotated[Settings, Depends(settings_of)]
+
+
+@router.head("/events/{topic}", include_in_schema=False)
+@router.get(
+    "/events/{topic}",
+    response_class=EventStreamResponse,
+    responses={
+        **stream_documentation(
+            EventStreamResponse.media_type,
+            ServerSentEvent,
+            "The events of one topic, or of several.",
+            'id: 1764000000000-000000000001\nevent: tick\ndata: {"n":1}\n\n',
+        ),
+        204: {"description": "Every topic is finished, and its last event was seen."},
+    },
+)
+async def follow_topic(
+    topic: Topic,
+    broker: TheBroker,
+    settings: TheSettings,
+    more_topics: Annotated[
+        tuple[Annotated[str, Field(pattern=TOPIC)], ...],
+        Query(alias="topic", description="More topics on this connection"),
+    ] = (),
+    last_event_id: Annotated[
+        str | None, Query(description=f"Where to resume; `{EARLIEST}` for all of history")
+    ] = None,
+    last_event_id_header: Annotated[
+        str | None, Header(alias="Last-Event-ID", description="Wins over the query parameter")
+    ] = None,
+) -> Response:
+    """Follow one topic or several, from now on or from right after an event."""
+    topics = list(dict.fromkeys([topic, *more_topics]))
+    if len(topics) > settings.max_topics_per_stream:
+        limit = settings.max_topics_per_stream
+        raise HTTPException(422, f"{len(topics)} topics: one stream carries at most {limit}.")
+    resume_after = last_event_id_header or last_event_id
+    if await broker.is_over(topics, resume_after):
+        return Response(status_code=204)
+    events = event_stream(broker, topics, resume_after, settings.heartbeat_seconds)
+    return EventStreamResponse(events)
+
+
+@router.post("/events/{topic}", status_code=201)
+async def publish_event(topic: Topic, event: NewEvent, broker: TheBroker) -> PublishedEvent:
+    """Publish an event to everyone who follows the topic."""
+    try:
+        return PublishedEvent(id=await broker.publish(topic, encode_json(event.data), event.event))
+    except TopicFinished:
+        raise HTTPException(409, f"The topic {topic} is finished.") from None
+
+
+@router.post("/jobs", status_code=202)
+async def start_job(
+    response: Response, jobs: TheJobs, job: Annotated[NewJob | None, Body()] = None
+) -> StartedJob:
+    """Start a job; `Location` is the stream that it reports on."""
+    job = job or NewJob()
+    topic = jobs.start(job.steps, job.interval)
+    response.headers["Location"] = f"/events/{topic}?last_event_id={EARLIEST}"
+    return StartedJob(topic=topic)

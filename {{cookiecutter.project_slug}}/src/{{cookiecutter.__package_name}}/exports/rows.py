@@ -1,0 +1,77 @@
+"""A query's rows as chunks of bytes."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Generator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+from anyio import CancelScope
+from sqlalchemy import ColumnElement, Select
+
+from ..streaming import Chunk
+from .database import Database
+
+FIRST_BATCH = 100
+LARGEST_BATCH = 1000
+CHUNK_BYTES = 64 * 1024
+
+
+class Encoder(Protocol):
+    """Turns rows into the bytes of one format."""
+
+    @property
+    def header(self) -> bytes:
+        """What stands before the first row."""
+
+    def encode(self, rows: Sequence[Sequence[Any]]) -> bytes:
+        """Return `rows`, which are not none, in this format."""
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The rows of `statement` in the order of `key`, which is unique and increases."""
+
+    database: Database
+    statement: Select[Any]
+    key: ColumnElement[int]
+
+    @property
+    def columns(self) -> list[str]:
+        """The names of the columns."""
+        return [str(column.key) for column in self.statement.selected_columns]
+
+    def after(self, key: int | None, limit: int | None) -> "Rows":
+        """Return those with a greater key than `key`, at most `limit` of them."""
+        statement = self.statement.order_by(self.key).limit(limit)
+        if key is not None:
+            statement = statement.where(self.key > key)
+        return replace(self, statement=statement)
+
+    async def chunks(self, encoder: Encoder) -> AsyncGenerator[Chunk, None]:
+        """Yield the rows in chunks of some 64 KiB, each read and encoded while another is sent.
+
+        The connection is taken at the first chunk and given back in every outcome.
+        """
+        loop = asyncio.get_running_loop()
+        source = self._encoded(encoder)
+        step = loop.run_in_executor(self.database.readers, next, source, None)
+        try:
+            while chunk := await asyncio.shield(step):
+                step = loop.run_in_executor(self.database.readers, next, source, None)
+                yield chunk
+        finally:
+            with CancelScope(shield=True):
+                await asyncio.wait([step])
+                await loop.run_in_executor(self.database.readers, source.close)
+
+    def _encoded(self, encoder: Encoder) -> Generator[Chunk, None, None]:
+        header = encoder.header
+        size = FIRST_BATCH
+        with self.database.cursor(self.statement) as cursor:
+            while rows := cursor.fetchmany(size):
+                data = header + encoder.encode(rows)
+                header = b""
+                yield Chunk(data, len(rows))
+                size = max(1, min(LARGEST_BATCH, len(rows) * CHUNK_BYTES // len(data)))
+        if header:
+            yield Chunk(header, 0)

@@ -1,0 +1,33 @@
+"""Whether the service can do its work."""
+
+from typing import Literal
+
+#{% if cookiecutter.ndjson or cookiecutter.csv %}
+from anyio import to_thread
+#{% endif %}
+from fastapi import APIRouter, HTTPException, Request
+from pydantic import BaseModel
+
+router = APIRouter(tags=["health"])
+
+
+class Health(BaseModel):
+    """The state of a service that answers."""
+
+    status: Literal["ok"] = "ok"
+
+
+@router.get("/health", responses={503: {"description": "A part does not answer."}})
+async def health(request: Request) -> Health:
+    """Answer 200 once every part of the service answers."""
+    state = request.app.state
+    try:
+#{% if cookiecutter.ndjson or cookiecutter.csv %}
+        await to_thread.run_sync(state.database.ping)
+#{% endif %}
+#{% if cookiecutter.sse %}
+        await state.broker.ping()
+#{% endif %}
+    except Exception as error:
+        raise HTTPException(503, f"{type(error).__name__}: a part does not answer.") from error
+    return Health()

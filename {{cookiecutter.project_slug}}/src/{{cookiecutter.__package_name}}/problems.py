@@ -1,0 +1,70 @@
+"""Errors as problem documents (RFC 9457)."""
+
+import json
+#{% if cookiecutter.request_id %}
+import logging
+#{% endif %}
+from collections.abc import Callable, Coroutine, Mapping
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+#{% if cookiecutter.request_id %}
+
+from .middleware.request_id import request_id
+
+logger = logging.getLogger(__name__)
+#{% endif %}
+
+
+class ProblemResponse(Response):
+    """A problem document; `members` extend it (RFC 9457, section 3.2)."""
+
+    media_type = "application/problem+json"
+
+    def __init__(
+        self,
+        status: int,
+        detail: str,
+        headers: Mapping[str, str] | None = None,
+        **members: Any,
+    ) -> None:
+        title = HTTPStatus(status).phrase
+        document = {"type": "about:blank", "title": title, "status": status, "detail": detail}
+        super().__init__(json.dumps(document | members), status, headers)
+
+
+async def http_problem(_: Request, error: HTTPException) -> Response:
+    """Answer an `HTTPException`: 404, 405, 409, 413, 429, 503."""
+    if error.status_code in (204, 304):
+        return Response(status_code=error.status_code, headers=error.headers)
+    return ProblemResponse(error.status_code, str(error.detail), error.headers)
+
+
+async def validation_problem(_: Request, error: RequestValidationError) -> Response:
+    """Answer a request that does not fit: 422, with one entry in `errors` for each misfit."""
+    errors = [{"loc": each["loc"], "msg": each["msg"]} for each in error.errors()]
+    detail = "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in errors)
+    return ProblemResponse(422, detail, errors=errors)
+
+
+#{% if cookiecutter.request_id %}
+async def server_problem(_: Request, error: Exception) -> Response:
+    """Answer what nobody expected: 500. The server logs the traceback, the client never sees it."""
+    logger.error("request failed request_id=%s error=%r", request_id.get(), error)
+#{% else %}
+async def server_problem(_: Request, __: Exception) -> Response:
+    """Answer what nobody expected: 500. The server logs the traceback, the client never sees it."""
+#{% endif %}
+    return ProblemResponse(500, "The server failed to answer this request.")
+
+
+ProblemHandler = Callable[[Request, Any], Coroutine[Any, Any, Response]]
+
+problem_handlers: dict[int | type[Exception], ProblemHandler] = {
+    HTTPException: http_problem,
+    RequestValidationError: validation_problem,
+}

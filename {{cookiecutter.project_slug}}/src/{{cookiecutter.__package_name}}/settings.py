@@ -1,0 +1,113 @@
+"""Every setting, its unit and its default: from the environment, then from `.env`."""
+
+from typing import Annotated, Literal
+
+#{% if cookiecutter.ndjson or cookiecutter.csv %}
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
+#{% else %}
+from pydantic import BeforeValidator, Field, ValidationError
+#{% endif %}
+from pydantic_core import ErrorDetails
+from pydantic_settings import BaseSettings, SettingsConfigDict
+#{% if cookiecutter.ndjson or cookiecutter.csv %}
+from sqlalchemy import make_url
+from sqlalchemy.exc import ArgumentError
+#{% endif %}
+
+LogLevel = Annotated[
+    Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"],
+    BeforeValidator(lambda level: str(level).upper()),
+]
+Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+#{% if cookiecutter.ndjson or cookiecutter.csv %}
+
+
+def accepted_database_url(url: str) -> str:
+    """Return `url` with the driver that this service is built on.
+
+    Raises `ValueError` when it is no URL, or one of another database.
+    """
+    try:
+        parsed = make_url(url)
+    except ArgumentError:
+        raise ValueError("it is not a database URL") from None
+#{% if cookiecutter.database == "sqlite" %}
+    if parsed.get_backend_name() != "sqlite":
+        raise ValueError("accepted is sqlite:///relative.db or sqlite:////absolute.db")
+    if parsed.database in (None, "", ":memory:"):
+        raise ValueError("accepted is a file: every connection has a memory database of its own")
+    return parsed.set(drivername="sqlite").render_as_string(hide_password=False)
+#{% else %}
+    if parsed.get_backend_name() != "postgresql":
+        raise ValueError("accepted is postgresql://user:password@host:port/name")
+    return parsed.set(drivername="postgresql+psycopg").render_as_string(hide_password=False)
+#{% endif %}
+#{% endif %}
+
+
+class Settings(BaseSettings):
+    """What can be set without a change of code. Names are those of the environment, in any case."""
+
+    model_config = SettingsConfigDict(env_file=".env", extra="ignore", frozen=True)
+
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65535)] = 8000
+    log_level: LogLevel = "INFO"
+#{% if cookiecutter.ndjson or cookiecutter.csv %}
+#{% if cookiecutter.database == "sqlite" %}
+    database_url: Annotated[str, AfterValidator(accepted_database_url)] = (
+        "sqlite:///{{ cookiecutter.__package_name }}.db"
+    )
+#{% else %}
+    database_url: Annotated[str, AfterValidator(accepted_database_url)] = (
+        "postgresql+psycopg://postgres:postgres@127.0.0.1:5432/{{ cookiecutter.__package_name }}"
+    )
+#{% endif %}
+#{% endif %}
+#{% if cookiecutter.sse and cookiecutter.event_broker == "redis" %}
+    redis_url: str = "redis://127.0.0.1:6379/0"
+#{% endif %}
+
+    send_timeout_seconds: Seconds = 30
+    """How long a client may take nothing before its stream is ended."""
+    max_stream_seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0
+    """How long a stream may live; 0 is no limit."""
+    max_streams_per_client: Annotated[int, Field(ge=1)] = 20
+    """How many streams one address may have open."""
+    shutdown_grace_seconds: Seconds = 10
+    """How long exports may still run once the server was told to stop."""
+#{% if cookiecutter.sse %}
+
+    heartbeat_seconds: Seconds = 15
+    """How long an event stream may be idle before a comment is sent."""
+    event_history: Annotated[int, Field(ge=0)] = 1000
+    """How many events of a topic can be replayed."""
+    event_history_seconds: Seconds = 3600
+    """How long an event can be replayed."""
+    subscriber_buffer: Annotated[int, Field(ge=1)] = 1000
+    """How many events a slow client may lag behind before it is disconnected."""
+    max_event_bytes: Annotated[int, Field(ge=1)] = 256 * 1024
+    """How large the body of a publish may be."""
+    max_topics: Annotated[int, Field(ge=1)] = 10_000
+    """How many topics have a history; the least recently used one goes first."""
+    max_topics_per_stream: Annotated[int, Field(ge=1)] = 50
+    """How many topics one connection may carry."""
+#{% endif %}
+#{% if cookiecutter.csv %}
+
+    csv_escape_formulas: bool = True
+    """Whether text that a spreadsheet would run as a formula is prefixed with `'`."""
+#{% endif %}
+
+
+def load_settings() -> Settings:
+    """Read the settings; a wrong value ends the process with one line that names it."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        raise SystemExit("; ".join(map(_sentence, error.errors()))) from None
+
+
+def _sentence(error: ErrorDetails) -> str:
+    name = "_".join(map(str, error["loc"])).upper()
+    return f"{name}={error['input']!r} is not accepted: {error['msg']}"

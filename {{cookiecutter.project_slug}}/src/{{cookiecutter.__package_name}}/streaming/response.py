@@ -1,0 +1,176 @@
+"""One response that owns a stream's life, from the first chunk to the last log line."""
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, Mapping
+from typing import ClassVar, NamedTuple
+
+from anyio import CancelScope, move_on_after
+from anyio.lowlevel import checkpoint
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+from starlette.types import Message, Receive, Scope, Send
+
+#{% if cookiecutter.request_id %}
+from ..middleware.request_id import request_id
+#{% endif %}
+from .connection import abort_connection
+from .registry import OpenStream, Reason, Streams
+
+logger = logging.getLogger(__name__)
+
+FAREWELL_SECONDS = 1.0
+RETRY_LATER = {"Retry-After": "5"}
+
+
+class Chunk(NamedTuple):
+    """Bytes to send in one piece, and how many items they hold."""
+
+    data: bytes
+    items: int
+
+
+LAST_CHUNK = Chunk(b"", 0)
+
+
+class SlowReader(Exception):
+    """The client takes less than it is sent."""
+
+
+class StreamAborted(Exception):
+    """A transfer that has to fail, on a server whose connection cannot be reached."""
+
+
+class StreamResponse(Response):
+    """Sends `chunks` as they come, and closes them in the task that ran them, whatever happens.
+
+    The first chunk is made before the headers leave, so that a failure up to there is a status
+    (503) and not a broken body. From then on a stream ends in order or the transfer fails: it is
+    never silently short. One log line tells how it ended.
+    """
+
+    items_name: ClassVar[str] = "items"
+    """What the log calls the items of a chunk."""
+    endless: ClassVar[bool] = False
+    """Whether the stream waits for things to happen, and so ends as soon as the server stops."""
+
+    def __init__(
+        self, chunks: AsyncGenerator[Chunk, None], headers: Mapping[str, str] | None = None
+    ) -> None:
+        self.chunks = chunks
+        self.status_code = 200
+        self.background = None
+        # With buffering on, nginx takes in a whole export for a client that reads nothing.
+        self.init_headers({"X-Accel-Buffering": "no", **(headers or {})})
+
+    def farewell(self, reason: Reason) -> bytes | None:
+        """Return the bytes that end the stream early but in order; `None` fails the transfer."""
+        return None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["method"] == "HEAD":
+            await send(self._start())
+            await send({"type": "http.response.body"})
+            return
+        streams: Streams = scope["app"].state.streams
+        client = scope["client"][0] if scope["client"] else "unknown"
+        failure: Exception | None = None
+        with streams.admit(client, endless=self.endless) as stream:
+            listener = asyncio.create_task(stop_on_disconnect(receive, stream))
+            try:
+                with stream.scope:
+                    async for chunk in self.chunks:
+                        await self._send(stream, send, chunk)
+                    # From here on the server reports its own end of the response as a disconnect.
+                    listener.cancel()
+                    await self._send(stream, send, LAST_CHUNK, more=False)
+                    stream.reason = Reason.COMPLETE
+            except SlowReader:
+                stream.reason = Reason.SLOW_READER
+            except Exception as error:
+                stream.reason = Reason.ERROR
+                failure = error
+            except asyncio.CancelledError:
+                stream.reason = Reason.SHUTDOWN if streams.draining else Reason.CLIENT_DISCONNECT
+                raise
+            finally:
+                with CancelScope(shield=True):
+                    await self.chunks.aclose()
+                listener.cancel()
+                self._log_end(scope, stream, failure)
+            await self._close(stream, receive, send, failure)
+
+    async def _send(
+        self, stream: OpenStream, send: Send, chunk: Chunk, *, more: bool = True
+    ) -> None:
+        """Send one chunk, after the headers if it is the first. Raises `SlowReader`."""
+        with move_on_after(stream.send_timeout) as patience:
+            if not stream.started:
+                stream.started = True
+                await send(self._start())
+            await send({"type": "http.response.body", "body": chunk.data, "more_body": more})
+            # Sending to a client that left returns at once: without this, chunks that are made
+            # without waiting would keep the event loop to themselves.
+            await checkpoint()
+        if patience.cancelled_caught:
+            raise SlowReader
+        stream.items += chunk.items
+        stream.bytes += len(chunk.data)
+
+    async def _close(
+        self, stream: OpenStream, receive: Receive, send: Send, failure: Exception | None
+    ) -> None:
+        """End a stream that did not end by itself: in order if the format can, else visibly."""
+        if stream.reason in (Reason.COMPLETE, Reason.CLIENT_DISCONNECT):
+            return
+        if not stream.started:
+            if isinstance(failure, HTTPException):
+                raise failure
+            raise HTTPException(503, "The stream could not start.", RETRY_LATER) from failure
+        farewell = self.farewell(stream.reason)
+        if farewell is not None:
+            with move_on_after(FAREWELL_SECONDS):
+                await send({"type": "http.response.body", "body": farewell})
+                return
+        if failure is not None:
+            raise failure
+        if not abort_connection(receive):
+            raise StreamAborted(stream.reason)
+        await until_disconnected(receive)
+
+    def _start(self) -> Message:
+        return {
+            "type": "http.response.start",
+            "status": self.status_code,
+            "headers": self.raw_headers,
+        }
+
+    def _log_end(self, scope: Scope, stream: OpenStream, failure: Exception | None) -> None:
+        logger.log(
+            logging.ERROR if failure else logging.INFO,
+#{% if cookiecutter.request_id %}
+            "stream ended request_id=%s route=%s %s=%d bytes=%d seconds=%.3f reason=%s",
+            request_id.get(),
+#{% else %}
+            "stream ended route=%s %s=%d bytes=%d seconds=%.3f reason=%s",
+#{% endif %}
+            scope["route"].path,
+            self.items_name,
+            stream.items,
+            stream.bytes,
+            stream.seconds,
+            stream.reason,
+            exc_info=failure,
+        )
+
+
+async def until_disconnected(receive: Receive) -> None:
+    """Return once the client is gone, whatever is left of its request."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+async def stop_on_disconnect(receive: Receive, stream: OpenStream) -> None:
+    """End `stream` when its client leaves."""
+    await until_disconnected(receive)
+    stream.stop(Reason.CLIENT_DISCONNECT)

@@ -1,0 +1,54 @@
+"""What the tests share: an application of their own, in process and behind a real server."""
+
+import socket
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import uvicorn
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+
+from {{ cookiecutter.__package_name }}.main import create_app
+from {{ cookiecutter.__package_name }}.settings import Settings
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run every test in an empty folder, with no setting in the environment."""
+    monkeypatch.chdir(tmp_path)
+    for name in Settings.model_fields:
+        monkeypatch.delenv(name.upper(), raising=False)
+
+
+@pytest.fixture
+def settings() -> Settings:
+    """The defaults; a test file that needs others overrides this fixture."""
+    return Settings()
+
+
+@pytest.fixture
+def app(settings: Settings) -> FastAPI:
+    """An application with nothing in it but its sample rows."""
+    return create_app(settings)
+
+
+@pytest.fixture
+def client(app: FastAPI) -> Iterator[TestClient]:
+    """A client of `app` in this process: for what a response says, not for how it ends."""
+    with TestClient(app) as client:
+        yield client
+
+
+@pytest.fixture
+def server(app: FastAPI) -> Iterator[str]:
+    """The base URL of `app` on a real uvicorn: for what ends, breaks, stalls or never ends."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        config = uvicorn.Config(app, log_config=None, timeout_graceful_shutdown=1)
+        uvicorn_server = uvicorn.Server(config)
+        thread = threading.Thread(target=uvicorn_server.run, args=([listener],))
+        thread.start()
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        uvicorn_server.should_exit = True
+        thread.join()
