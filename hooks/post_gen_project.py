@@ -26,7 +26,11 @@ PATHS = {
         "tests/exports/test_csv.py",
         "tests/exports/test_users.py",
     ],
-    "compression": ["tests/exports/test_compression.py"],
+    "postgresql": ["tests/postgresql.py"],
+    "compression": [
+        "src/{package}/exports/compression.py",
+        "tests/exports/test_compression.py",
+    ],
     "middleware": ["src/{package}/middleware"],
     "request_id": ["src/{package}/middleware/request_id.py", "tests/test_request_id.py"],
     "security_headers": [
@@ -41,6 +45,7 @@ PATHS = {
 def made(answers: Answers) -> dict[str, bool]:
     """Tell for every choice of the table whether the answers make it."""
     exports = answers["ndjson"] or answers["csv"]
+    postgresql = exports and answers["database"] == "postgresql"
     redis = answers["sse"] and answers["event_broker"] == "redis"
     return {
         "sse": answers["sse"],
@@ -49,11 +54,12 @@ def made(answers: Answers) -> dict[str, bool]:
         "exports": exports,
         "ndjson": answers["ndjson"],
         "csv": answers["csv"],
+        "postgresql": postgresql,
         "compression": exports and answers["compression"],
         "middleware": answers["request_id"] or answers["security_headers"],
         "request_id": answers["request_id"],
         "security_headers": answers["security_headers"],
-        "servers": redis or (exports and answers["database"] == "postgresql"),
+        "servers": redis or postgresql,
     }
 
 
@@ -92,9 +98,9 @@ def main(answers: Answers) -> None:
     project = Path.cwd()
     for path in unchosen(answers):
         remove(project / path)
-    words = farewell(project, answers["project_slug"]) + "\n"
-    encoding = sys.stdout.encoding or "ascii"
-    sys.stdout.write(words.encode(encoding, "backslashreplace").decode(encoding))
+    encoding = sys.stdout.encoding  # of a console that may lack the letters of the path
+    words = farewell(project, answers["project_slug"]).encode(encoding, "backslashreplace")
+    print(words.decode(encoding))
 
 
 if __name__ == "__main__":

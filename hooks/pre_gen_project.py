@@ -28,6 +28,7 @@ STANDARD_LIBRARY = sys.stdlib_module_names.union(
     msilib nis nntplib ossaudiodev pipes smtpd sndhdr spwd sunau telnetlib test uu xdrlib
     """.split()
 )
+
 DEPENDENCIES = frozenset(
     """
     annotated_doc annotated_types anyio ast_serialize brotli click conftest coverage deptry
@@ -35,7 +36,7 @@ DEPENDENCIES = frozenset(
     iniconfig librt markdown_it markdown_it_py mdurl msgspec mypy mypy_extensions mypyc
     opentelemetry opentelemetry_api packaging pathspec pip pluggy pre_commit psycopg
     psycopg_binary py pydantic pydantic_core pydantic_settings pygments pytest pytest_cov
-    python python_dotenv pyyaml redis rich ruff shellingham sortedcontainers sqlalchemy
+    python python3 python_dotenv pyyaml redis rich ruff shellingham sortedcontainers sqlalchemy
     starlette starlette_compress tests truststore typer typing_extensions typing_inspection
     tzdata uv uvicorn uvloop watchfiles websockets yaml zstandard
     """.split()

@@ -2,6 +2,7 @@
 
 import json
 import shlex
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from jinja2 import Environment
 
 import post_gen_project
 import pre_gen_project
+from support.static import imported
 from support.tools import TEMPLATE
 
 GOOD = {
@@ -209,3 +211,10 @@ def test_the_hooks_read_hostile_answers_back_unchanged() -> None:
         literal = source[source.index("r'''") : source.rindex("'''") + 3]
         rendered = Environment(autoescape=False).from_string(literal).render(cookiecutter=hostile)  # noqa: S701
         assert json.loads(eval(rendered)) == hostile  # noqa: S307
+
+
+def test_the_hooks_need_the_standard_library_only_and_no_network() -> None:
+    modules = imported(TEMPLATE / "hooks")
+
+    assert modules <= sys.stdlib_module_names
+    assert not modules & {"http", "socket", "ssl", "subprocess", "urllib"}

@@ -9,6 +9,7 @@ import pytest
 import pre_gen_project
 from support.answers import DEFAULT, SMALLEST, Answers, covering_set, has_exports, name
 from support.project import Bake, Project
+from support.static import LOADED_BY_NAME
 from support.tools import TEMPLATE, arguments, require, succeed
 
 COVERING_SET = [pytest.param(answers, id=name(answers)) for answers in covering_set()]
@@ -26,6 +27,9 @@ def servers(answers: Answers, request: pytest.FixtureRequest) -> dict[str, str]:
     return settings
 
 
+UNUSED = f"DEP002={'|'.join(LOADED_BY_NAME)}"
+"""What deptry must not miss an import of."""
+
 INSTALLED = """
 from importlib.metadata import distributions, packages_distributions
 
@@ -37,7 +41,7 @@ print(*packages_distributions(), *(each.name for each in distributions()))
 def check(project: Project, settings: dict[str, str]) -> None:
     """Check the types of a project, its dependencies, their names and its behaviour."""
     project.run("mypy", env=settings)
-    project.run("--with", "deptry", "deptry", ".", env=settings)
+    project.run("--with", "deptry", "deptry", "--per-rule-ignores", UNUSED, ".", env=settings)
     project.run("pytest", "-W", "error", env=settings)
     assert taken(project) <= pre_gen_project.DEPENDENCIES | sys.stdlib_module_names
 

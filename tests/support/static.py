@@ -12,6 +12,9 @@ from support.project import Project
 OTHER_NAMES = {"yaml": "pyyaml", "dotenv": "python-dotenv"}
 """The modules that are not called as their distribution is."""
 
+LOADED_BY_NAME = {"psycopg": "postgresql+psycopg"}
+"""The distributions that no module imports, and the words that have them loaded."""
+
 
 def imported(folder: Path) -> set[str]:
     """List the top-level modules that the Python files of a folder import, under any condition."""
@@ -35,6 +38,12 @@ def distributions(modules: set[str], *own: str) -> set[str]:
     """Name the distributions that modules come from; Python's and the project's own have none."""
     foreign = modules - sys.stdlib_module_names - set(own)
     return {OTHER_NAMES.get(module, module).replace("_", "-") for module in foreign}
+
+
+def loaded_by_name(folder: Path) -> set[str]:
+    """Name the distributions that the Python files of a folder have loaded without an import."""
+    source = "".join(path.read_text(encoding="utf-8") for path in folder.rglob("*.py"))
+    return {name for name, words in LOADED_BY_NAME.items() if words in source}
 
 
 def runtime_dependencies(project: Project) -> set[str]:

@@ -41,7 +41,7 @@ def lacking(reason: str) -> NoReturn:
 
 def clean_environment(**more: str) -> dict[str, str]:
     """Return the environment of a user who has just opened a terminal, and more."""
-    ours = ("VIRTUAL_ENV", "PYTHON", "PYTEST_", "COV", "DATABASE_URL", "REDIS_URL")
+    ours = ("VIRTUAL_ENV", "UV_PROJECT", "PYTHON", "PYTEST_", "COV", "DATABASE_URL", "REDIS_URL")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
     return kept | more
 
