@@ -12,6 +12,12 @@ from fastapi.testclient import TestClient
 
 from {{ cookiecutter.__package_name }}.main import create_app
 from {{ cookiecutter.__package_name }}.settings import Settings
+#{% if (cookiecutter.ndjson or cookiecutter.csv) and cookiecutter.database == "postgresql" %}
+
+from .postgresql import database_server as database_server
+from .postgresql import empty_database as empty_database
+from .postgresql import own_database as own_database
+#{% endif %}
 
 
 @pytest.fixture(autouse=True)
@@ -39,6 +45,12 @@ def client(app: FastAPI) -> Iterator[TestClient]:
     """A client of `app` in this process: for what a response says, not for how it ends."""
     with TestClient(app) as client:
         yield client
+
+
+@pytest.fixture
+def idle_client(app: FastAPI) -> TestClient:
+    """A client of `app` before its start: fast, for what needs neither rows nor events."""
+    return TestClient(app, raise_server_exceptions=False)
 
 
 @pytest.fixture

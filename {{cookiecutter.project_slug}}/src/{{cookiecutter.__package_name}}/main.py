@@ -11,19 +11,23 @@ from anyio import to_thread
 #{% endif %}
 from fastapi import FastAPI
 from starlette.middleware.errors import ServerErrorMiddleware
-#{% if cookiecutter.compression and (cookiecutter.ndjson or cookiecutter.csv) %}
-from starlette_compress import CompressMiddleware, add_compress_type, remove_compress_type
-#{% endif %}
 
 from . import __version__, console, health
 #{% if cookiecutter.sse %}
 from .events.jobs import Jobs
-from .events.{{ cookiecutter.event_broker }} import {{ cookiecutter.event_broker | capitalize }}Broker
+#{% if cookiecutter.event_broker == "memory" %}
+from .events.memory import MemoryBroker
+#{% else %}
+from .events.redis import RedisBroker
+#{% endif %}
 from .events.routes import router as events
 #{% endif %}
 #{% if cookiecutter.ndjson or cookiecutter.csv %}
 from .exports import Database
 from .exports import router as exports
+#{% if cookiecutter.compression %}
+from .exports.compression import install_compression
+#{% endif %}
 #{% endif %}
 from .logs import configure_logs
 #{% if cookiecutter.request_id and cookiecutter.security_headers %}
@@ -70,16 +74,13 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     """Return the application; without `settings` they come from the environment and `.env`."""
     settings = settings or load_settings()
     app = FastAPI(
-        title="{{ cookiecutter.__escaped.project_name }}",
-        description="{{ cookiecutter.__escaped.description }}",
+        title={{ cookiecutter.__literal.project_name }},
+        description={{ cookiecutter.__literal.description }},
         version=__version__,
         lifespan=lifespan,
         docs_url=None,
         redoc_url=None,
         exception_handlers=problem_handlers,
-#{% if cookiecutter.sse %}
-        max_body_size=settings.max_event_bytes,
-#{% endif %}
     )
     # The version that has `itemSchema`, by which streams are described.
     app.openapi_version = "3.2.0"
@@ -119,14 +120,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     # others, so that it has their headers: Starlette's own is outside of them.
     app.add_middleware(ServerErrorMiddleware, handler=server_problem)
 #{% if cookiecutter.compression and (cookiecutter.ndjson or cookiecutter.csv) %}
-#{% if cookiecutter.ndjson %}
-    add_compress_type("application/x-ndjson")
-#{% endif %}
-#{% if cookiecutter.csv %}
-    add_compress_type("text/csv")
-#{% endif %}
-    remove_compress_type("text/event-stream")
-    app.add_middleware(CompressMiddleware, zstd_level=1, brotli=False, gzip_level=1)
+    install_compression(app)
 #{% endif %}
 #{% if cookiecutter.security_headers %}
     app.add_middleware(SecurityHeadersMiddleware)

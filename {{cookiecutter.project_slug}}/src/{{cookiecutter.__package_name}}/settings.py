@@ -1,14 +1,18 @@
 """Every setting, its unit and its default: from the environment, then from `.env`."""
 
+import re
 from typing import Annotated, Literal
 
-#{% if cookiecutter.ndjson or cookiecutter.csv %}
+#{% if cookiecutter.ndjson or cookiecutter.csv or (cookiecutter.sse and cookiecutter.event_broker == "redis") %}
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 #{% else %}
 from pydantic import BeforeValidator, Field, ValidationError
 #{% endif %}
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
+#{% if cookiecutter.sse and cookiecutter.event_broker == "redis" %}
+from redis.asyncio.connection import parse_url
+#{% endif %}
 #{% if cookiecutter.ndjson or cookiecutter.csv %}
 from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
@@ -18,6 +22,7 @@ LogLevel = Annotated[
     Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"],
     BeforeValidator(lambda level: str(level).upper()),
 ]
+CREDENTIALS = re.compile("(?<=://).*(?=@)")
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 #{% if cookiecutter.ndjson or cookiecutter.csv %}
 
@@ -43,6 +48,14 @@ def accepted_database_url(url: str) -> str:
     return parsed.set(drivername="postgresql+psycopg").render_as_string(hide_password=False)
 #{% endif %}
 #{% endif %}
+#{% if cookiecutter.sse and cookiecutter.event_broker == "redis" %}
+
+
+def accepted_redis_url(url: str) -> str:
+    """Return `url`. Raises `ValueError` when it is not one of Redis."""
+    parse_url(url)
+    return url
+#{% endif %}
 
 
 class Settings(BaseSettings):
@@ -65,7 +78,7 @@ class Settings(BaseSettings):
 #{% endif %}
 #{% endif %}
 #{% if cookiecutter.sse and cookiecutter.event_broker == "redis" %}
-    redis_url: str = "redis://127.0.0.1:6379/0"
+    redis_url: Annotated[str, AfterValidator(accepted_redis_url)] = "redis://127.0.0.1:6379/0"
 #{% endif %}
 
     send_timeout_seconds: Seconds = 30
@@ -110,4 +123,5 @@ def load_settings() -> Settings:
 
 def _sentence(error: ErrorDetails) -> str:
     name = "_".join(map(str, error["loc"])).upper()
-    return f"{name}={error['input']!r} is not accepted: {error['msg']}"
+    given = CREDENTIALS.sub("***", repr(error["input"]))
+    return f"{name}={given} is not accepted: {error['msg'].removeprefix('Value error, ')}"

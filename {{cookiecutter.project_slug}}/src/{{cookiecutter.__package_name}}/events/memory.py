@@ -1,6 +1,5 @@
 """The broker of one process: nothing to run, and gone with it."""
 
-import asyncio
 import re
 import time
 from collections import OrderedDict, deque
@@ -8,8 +7,8 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-from ..streaming import SlowReader
 from .broker import EARLIEST, TopicFinished
+from .subscription import BufferedSubscription
 from .wire import DONE, Event
 
 ID = re.compile(r"[0-9]{13}-[0-9]{12}")
@@ -23,7 +22,7 @@ class Topic:
     """An id that no event before the history, that is gone now, comes after."""
     history: deque[tuple[float, Event]] = field(default_factory=deque)
     finished: bool = False
-    subscriptions: set["MemorySubscription"] = field(default_factory=set)
+    subscriptions: set[BufferedSubscription] = field(default_factory=set)
     used_at: float = 0.0
 
     @property
@@ -37,57 +36,12 @@ class Topic:
             self.lost = self.history.popleft()[1].id
 
 
-class MemorySubscription:
-    """The events that wait for one subscriber: what is replayed, then at most `buffer` more."""
-
-    def __init__(
-        self,
-        open_topics: set[str],
-        replay: list[Event],
-        buffer: int,
-        *,
-        reset: bool,
-        position: str | None,
-    ) -> None:
-        self.reset = reset
-        self.position = position
-        self._open_topics = open_topics
-        self._replay = replay
-        self._pending: list[Event] = []
-        self._buffer = buffer
-        self._overflown = False
-        self._wake: asyncio.Future[None] | None = None
-
-    def push(self, event: Event, *, last: bool) -> None:
-        """Add an event; from the first one on that finds the buffer full, drop it."""
-        self._overflown = self._overflown or len(self._pending) == self._buffer
-        if not self._overflown:
-            self._pending.append(event)
-            if last:
-                self._open_topics.discard(event.topic)
-        if self._wake and not self._wake.done():
-            self._wake.set_result(None)
-
-    async def next(self) -> Sequence[Event]:
-        """Implement `Subscription.next`."""
-        while not (self._replay or self._pending):
-            if self._overflown:
-                raise SlowReader
-            if not self._open_topics:
-                return ()
-            self._wake = asyncio.get_running_loop().create_future()
-            await self._wake
-        events = self._replay + self._pending
-        self._replay, self._pending = [], []
-        return events
-
-
 class MemoryBroker:
-    """Keeps `history` events of a topic for `history_seconds`, and the history of `max_topics`.
+    """Keeps `history` events of a topic for `history_seconds`, while it is followed or not.
 
     An id is the start of this broker in milliseconds and a running number, and so tells one life
-    of the server from the next. A topic without subscribers is forgotten, `finished` or not, when
-    it has not been used for `history_seconds` or there are more than `max_topics`.
+    of the server from the next. A topic that nobody follows is forgotten, finished or not, when it
+    has not been used for `history_seconds` or `max_topics` such topics were used since.
     """
 
     def __init__(
@@ -128,7 +82,7 @@ class MemoryBroker:
     @asynccontextmanager
     async def subscribe(
         self, topics: Sequence[str], last_event_id: str | None
-    ) -> AsyncIterator[MemorySubscription]:
+    ) -> AsyncIterator[BufferedSubscription]:
         """Implement `Broker.subscribe`."""
         followed = {name: self._topic(name) for name in topics}
         known = last_event_id is not None and self._is_known(last_event_id)
@@ -143,10 +97,11 @@ class MemoryBroker:
         reset = last_event_id not in (None, EARLIEST) and (
             not known or any(topic.lost > after for topic in followed.values())
         )
-        subscription = MemorySubscription(
-            {name for name, topic in followed.items() if not topic.finished},
+        subscription = BufferedSubscription(topics, self._buffer)
+        subscription.start(
             replay,
-            self._buffer,
+            newest=self._last_id,
+            finished=[name for name, topic in followed.items() if topic.finished],
             reset=reset,
             position=None if replay or (known and not reset) else self._last_id,
         )
@@ -179,10 +134,10 @@ class MemoryBroker:
         return topic
 
     def _store(self, topic_name: str, data: bytes, name: str | None, *, last: bool) -> str:
+        event = Event(f"{self._life}-{self._published + 1:012}", topic_name, data, name)
         topic = self._topic(topic_name)
         if topic.finished:
             raise TopicFinished(topic_name)
-        event = Event(f"{self._life}-{self._published + 1:012}", topic_name, data, name)
         self._published += 1
         topic.finished = last
         topic.history.append((self._clock(), event))
@@ -202,11 +157,10 @@ class MemoryBroker:
         topic.used_at = self._clock()
         self._unfollowed[name] = topic
         self._unfollowed.move_to_end(name)
-        while self._unfollowed:
-            oldest = next(iter(self._unfollowed))
-            topic = self._unfollowed[oldest]
-            stale = topic.used_at < self._clock() - self._history_seconds
-            if len(self._topics) <= self._max_topics and not stale:
-                break
-            del self._unfollowed[oldest], self._topics[oldest]
-            self._lost = max(self._lost, topic.newest)
+        stale = topic.used_at - self._history_seconds
+        oldest = next(iter(self._unfollowed.values()))
+        while len(self._unfollowed) > self._max_topics or oldest.used_at < stale:
+            forgotten, _ = self._unfollowed.popitem(last=False)
+            del self._topics[forgotten]
+            self._lost = max(self._lost, oldest.newest)
+            oldest = next(iter(self._unfollowed.values()))

@@ -7,12 +7,13 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
 
 from ..settings import Settings
 from ..streaming import stream_documentation
+from .body_limit import LimitedRoute
 from .broker import EARLIEST, Broker, TopicFinished
-from .jobs import Jobs
+from .jobs import Jobs, TooManyJobs
 from .stream import EventStreamResponse, event_stream
 from .wire import RESERVED_NAMES, encode_json, require_one_line
 
-router = APIRouter(tags=["events"])
+router = APIRouter(tags=["events"], route_class=LimitedRoute)
 
 TOPIC = r"^[A-Za-z0-9._-]{1,128}$"
 
@@ -97,6 +98,7 @@ TheSettings = Annotated[Settings, Depends(settings_of)]
 @router.head("/events/{topic}", include_in_schema=False)
 @router.get(
     "/events/{topic}",
+    status_code=200,
     response_class=EventStreamResponse,
     responses={
         **stream_documentation(
@@ -128,7 +130,7 @@ async def follow_topic(
     if len(topics) > settings.max_topics_per_stream:
         limit = settings.max_topics_per_stream
         raise HTTPException(422, f"{len(topics)} topics: one stream carries at most {limit}.")
-    resume_after = last_event_id_header or last_event_id
+    resume_after = last_event_id_header or last_event_id or None
     if await broker.is_over(topics, resume_after):
         return Response(status_code=204)
     events = event_stream(broker, topics, resume_after, settings.heartbeat_seconds)
@@ -150,6 +152,9 @@ async def start_job(
 ) -> StartedJob:
     """Start a job; `Location` is the stream that it reports on."""
     job = job or NewJob()
-    topic = jobs.start(job.steps, job.interval)
+    try:
+        topic = jobs.start(job.steps, job.interval)
+    except TooManyJobs:
+        raise HTTPException(503, "Too many jobs are running.", {"Retry-After": "5"}) from None
     response.headers["Location"] = f"/events/{topic}?last_event_id={EARLIEST}"
     return StartedJob(topic=topic)

@@ -15,13 +15,15 @@ STREAM_ERROR = "stream-error"
 RESERVED_NAMES = frozenset({"error", "open", "ready", DONE, "reset", STREAM_ERROR})
 """Names of events that EventSource or this service sends by itself."""
 
-LINE_END = re.compile(r"[\r\n\0]")
+NO_LINE = re.compile(r"[\r\n\0\v\f\x1c-\x1e\x85\u2028\u2029]")
+"""What ends a line for EventSource, makes it drop an id, or ends a line for `str.splitlines`."""
 
 
 def encode_json(value: Any) -> bytes:
     """Return `value` as JSON (RFC 8259) on one line, by any reader's idea of a line.
 
-    Raises `UnicodeEncodeError` for text that holds half of a surrogate pair.
+    A float that JSON has no number for is `null`. Raises `UnicodeEncodeError` for text that holds
+    half of a surrogate pair.
     """
     return escape_line_separators(msgspec.json.encode(value))
 
@@ -29,7 +31,7 @@ def encode_json(value: Any) -> bytes:
 def require_one_line(**fields: str | None) -> None:
     """Raise `ValueError` for a field with a line end, which would start a field of its own."""
     for field, value in fields.items():
-        if value is not None and LINE_END.search(value):
+        if value is not None and NO_LINE.search(value):
             raise ValueError(f"{field}: {value!r} is not one line")
 
 

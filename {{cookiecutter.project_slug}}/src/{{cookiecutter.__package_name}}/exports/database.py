@@ -1,10 +1,22 @@
 """The database: its tables, its sample rows, and reading it in batches."""
 
-from collections.abc import Iterator, Sequence
+#{% if cookiecutter.database == "sqlite" %}
+import sqlite3
+import time
+#{% endif %}
+from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+#{% if cookiecutter.database == "sqlite" %}
 from contextlib import contextmanager
+#{% else %}
+from contextlib import AbstractContextManager, contextmanager
+#{% endif %}
 from itertools import islice
+#{% if cookiecutter.database == "sqlite" %}
 from threading import Lock
+#{% else %}
+from threading import BoundedSemaphore, Lock
+#{% endif %}
 from typing import Any, Protocol
 
 #{% if cookiecutter.database == "sqlite" %}
@@ -19,13 +31,12 @@ from sqlalchemy import (
     inspect,
     select,
 )
-from sqlalchemy.dialects.sqlite import DATETIME
 from sqlalchemy.engine.interfaces import DBAPIConnection
 #{% else %}
+from psycopg import ServerCursor
 from sqlalchemy import (
     BigInteger,
     Connection,
-    DateTime,
     MetaData,
     Select,
     Table,
@@ -41,24 +52,29 @@ metadata = MetaData()
 
 #{% if cookiecutter.database == "sqlite" %}
 Key = Integer
-# Text in the form of RFC 3339, which is the form it has in an export.
-Timestamp = DATETIME(  # type: ignore[no-untyped-call]
-    storage_format="%(year)04d-%(month)02d-%(day)02dT%(hour)02d:%(minute)02d:%(second)02dZ",
-    regexp=r"(\d+)-(\d+)-(\d+)T(\d+):(\d+):(\d+)Z",
-)
 #{% else %}
 Key = BigInteger
-Timestamp = DateTime(timezone=True)
 #{% endif %}
 
 SAMPLE_ROWS = 1000
 SEED_BATCH = 5000
-#{% if cookiecutter.database == "postgresql" %}
+#{% if cookiecutter.database == "sqlite" %}
+BUSY_SECONDS = 10
+"""How long one writer waits for another."""
+#{% else %}
 WRITER_LOCK = 0x5EED
 """The advisory lock that writers of samples take; a number of nobody else's."""
+MAX_CURSORS = 50
+"""How many exports may read at once, each on a connection: a server has 100, if not told else."""
 #{% endif %}
 
 
+#{% if cookiecutter.database == "postgresql" %}
+class TooManyCursors(Exception):
+    """As many exports as there may be are being read."""
+
+
+#{% endif %}
 class Cursor(Protocol):
     """The part of a driver's cursor (PEP 249) that an export needs."""
 
@@ -74,7 +90,8 @@ class Database:
 
     def __init__(self, url: str) -> None:
 #{% if cookiecutter.database == "sqlite" %}
-        self.engine = create_engine(url)
+        # Waiting for a connection would keep the reader from the streams that could give one back.
+        self.engine = create_engine(url, max_overflow=-1)
         event.listen(self.engine, "connect", configure_connection)
         event.listen(self.engine, "begin", begin_transaction)
         # sqlite3 hands the interpreter lock over at every row: four threads that read at once
@@ -83,10 +100,12 @@ class Database:
 #{% else %}
         self.engine = create_engine(
             url,
+            max_overflow=-1,
             pool_pre_ping=True,
             connect_args={"connect_timeout": 5, "options": "-c timezone=UTC"},
         )
         self.readers = ThreadPoolExecutor(4, "reader")
+        self._cursors = BoundedSemaphore(MAX_CURSORS)
 #{% endif %}
         self._preparing = Lock()
         self._prepared = False
@@ -102,28 +121,35 @@ class Database:
     def cursor(self, statement: Select[Any]) -> Iterator[Cursor]:
         """Run `statement` and yield the driver's own cursor on the server's side.
 
-        SQLAlchemy's rows would cost more than reading and encoding them.
+        SQLAlchemy's rows would cost more than reading and encoding them. So a value arrives as the
+        driver returns it: types that SQLAlchemy converts, such as `Boolean` in SQLite, are not.
+#{% if cookiecutter.database == "postgresql" %}
+        Raises `TooManyCursors`.
+#{% endif %}
         """
-        with self.connect() as connection:
 #{% if cookiecutter.database == "sqlite" %}
+        with self.connect() as connection:
             result = connection.execute(statement)
             try:
                 yield result.cursor
             finally:
                 result.close()
 #{% else %}
-            compiled = statement.compile(
-                dialect=connection.dialect, compile_kwargs={"render_postcompile": True}
-            )
-            with connection.connection.cursor(name="export") as cursor:
-                cursor.execute(str(compiled), compiled.params)
+        # Waiting for a turn would keep a reader from the streams that could give one back.
+        if not self._cursors.acquire(blocking=False):
+            raise TooManyCursors
+        try:
+            with self.connect() as connection, open_cursor(connection, statement) as cursor:
                 yield cursor
+        finally:
+            self._cursors.release()
 #{% endif %}
 
     def ping(self) -> None:
-        """Return when the database answers; raise what is wrong otherwise."""
+        """Return when the database answers, from every table; raise what is wrong otherwise."""
         with self.connect() as connection:
-            connection.execute(select(1))
+            for table in metadata.sorted_tables:
+                connection.execute(select(table).limit(1))
 
     def prepare(self) -> None:
         """Create the tables that are missing, with sample rows. Does nothing the second time."""
@@ -139,7 +165,7 @@ class Database:
                         pass
             self._prepared = True
 
-    def seed(self, rows: int) -> Iterator[int]:
+    def seed(self, rows: int) -> Generator[int, None, None]:
         """Replace all rows by `rows` samples in each table; yield the size of every batch written.
 
         Other connections see nothing of it before it is complete.
@@ -171,13 +197,35 @@ class Database:
 def configure_connection(connection: DBAPIConnection, _: object) -> None:
     """Let readers go on while one writes, and leave transactions to `begin_transaction`."""
     connection.isolation_level = None
-    for pragma in ("journal_mode = WAL", "synchronous = NORMAL", "busy_timeout = 10000"):
-        connection.execute(f"PRAGMA {pragma}")
+    connection.execute(f"PRAGMA busy_timeout = {BUSY_SECONDS * 1000}")
+    connection.execute("PRAGMA synchronous = NORMAL")
+    deadline = time.monotonic() + BUSY_SECONDS
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError:
+            # SQLite does not wait for its lock here, so that two first starts are in the way of
+            # each other.
+            if time.monotonic() >= deadline:
+                raise
+            time.sleep(0.01)
 
 
 def begin_transaction(connection: Connection) -> None:
     """Start the transaction that SQLAlchemy takes for started: `sqlite3` would wait for a write."""
     connection.exec_driver_sql(connection.get_execution_options().get("begin", "BEGIN"))
+
+
+#{% else %}
+def open_cursor(connection: Connection, statement: Select[Any]) -> AbstractContextManager[Cursor]:
+    """Return psycopg's cursor of `statement`, which is declared on the server."""
+    compiled = statement.compile(
+        dialect=connection.dialect, compile_kwargs={"render_postcompile": True}
+    )
+    driver_connection: Any = connection.connection
+    cursor: ServerCursor[Any] = driver_connection.cursor(name="export")
+    return cursor.execute(str(compiled).encode(), compiled.params)
 
 
 #{% endif %}
@@ -187,3 +235,9 @@ def insert_samples(connection: Connection, table: Table, rows: int) -> Iterator[
     while batch := list(islice(samples, SEED_BATCH)):
         connection.execute(table.insert(), batch)
         yield len(batch)
+#{% if cookiecutter.database == "postgresql" %}
+    # Samples bring their keys: whoever inserts a row without one gets the next.
+    for key in table.primary_key:
+        sequence = func.pg_get_serial_sequence(table.name, key.name)
+        connection.execute(select(func.setval(sequence, rows + 1, False)))
+#{% endif %}

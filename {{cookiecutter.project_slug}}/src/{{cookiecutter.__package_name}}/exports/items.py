@@ -5,10 +5,14 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel
-from sqlalchemy import Column, Float, Table, Text, select
+#{% if cookiecutter.database == "sqlite" %}
+from sqlalchemy import Column, Dialect, Float, Table, Text, TypeDecorator, select
+#{% else %}
+from sqlalchemy import Column, DateTime, Float, Table, Text, select
+#{% endif %}
 
 from ..streaming import stream_documentation
-from .database import Key, Timestamp, metadata
+from .database import Key, metadata
 from .ndjson import NDJSONResponse
 from .page import RequestedPage
 from .rows import Rows
@@ -34,6 +38,23 @@ def sample_item(number: int) -> dict[str, Any]:
     }
 
 
+#{% if cookiecutter.database == "sqlite" %}
+class Timestamp(TypeDecorator[datetime]):
+    """A moment as text in UTC and the form of RFC 3339, which is its form in an export."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> str | None:
+        """Return what is stored of `value`, which knows its time zone."""
+        return value.astimezone(UTC).isoformat().replace("+00:00", "Z") if value else None
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> datetime | None:
+        """Return what `value` was stored for."""
+        return datetime.fromisoformat(value) if value else None
+
+
+#{% endif %}
 items = Table(
     "items",
     metadata,
@@ -41,7 +62,11 @@ items = Table(
     Column("name", Text, nullable=False),
     Column("description", Text),
     Column("price", Float),
+#{% if cookiecutter.database == "sqlite" %}
     Column("created_at", Timestamp, nullable=False),
+#{% else %}
+    Column("created_at", DateTime(timezone=True), nullable=False),
+#{% endif %}
     info={"sample": sample_item},
 )
 
@@ -67,6 +92,7 @@ Items = Annotated[Rows, Depends(all_items)]
 @router.head("/export/items", include_in_schema=False)
 @router.get(
     "/export/items",
+    status_code=200,
     response_class=NDJSONResponse,
     responses=stream_documentation(
         NDJSONResponse.media_type,

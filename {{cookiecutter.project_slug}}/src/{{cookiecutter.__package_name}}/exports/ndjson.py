@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from ..streaming import escape_line_separators
+from .cells import is_no_number
 from .response import ExportResponse
 from .rows import Rows
 
@@ -17,12 +18,18 @@ class NDJSONEncoder:
     header = b""
 
     def __init__(self, columns: Sequence[str]) -> None:
-        self._row = msgspec.defstruct("Row", columns, gc=False)
+        # A column may have a name that no attribute can have.
+        names = {f"cell{number}": column for number, column in enumerate(columns)}
+        self._row = msgspec.defstruct("Row", list(names), rename=names, gc=False)
         self._encoder = msgspec.json.Encoder(decimal_format="number")
 
     def encode(self, rows: Sequence[Sequence[Any]]) -> bytes:
         """Implement `Encoder.encode`."""
         lines = self._encoder.encode_lines(list(starmap(self._row, rows)))
+        # What it writes for a decimal that is no number; for a float that is none it is `null`.
+        if b"NaN" in lines or b"Infinity" in lines:
+            numbers = ([None if is_no_number(cell) else cell for cell in row] for row in rows)
+            lines = self._encoder.encode_lines(list(starmap(self._row, numbers)))
         return escape_line_separators(lines)
 
 

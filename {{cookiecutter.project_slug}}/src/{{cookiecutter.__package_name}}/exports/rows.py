@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, Select
 from ..streaming import Chunk
 from .database import Database
 
-FIRST_BATCH = 100
+FIRST_BATCH = 10
 LARGEST_BATCH = 1000
 CHUNK_BYTES = 64 * 1024
 
@@ -61,7 +61,8 @@ class Rows:
                 yield chunk
         finally:
             with CancelScope(shield=True):
-                await asyncio.wait([step])
+                # A failure that nobody waits for any more was not the end of this stream.
+                await asyncio.gather(step, return_exceptions=True)
                 await loop.run_in_executor(self.database.readers, source.close)
 
     def _encoded(self, encoder: Encoder) -> Generator[Chunk, None, None]:

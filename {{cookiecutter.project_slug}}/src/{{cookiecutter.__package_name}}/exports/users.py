@@ -55,6 +55,7 @@ ByteOrderMark = Annotated[bool, Query(description="Start with a byte-order mark,
 @router.head("/export/users.csv", include_in_schema=False)
 @router.get(
     "/export/users.csv",
+    status_code=200,
     response_class=CSVResponse,
     responses=stream_documentation(
         CSVResponse.media_type,

@@ -2,12 +2,11 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from enum import StrEnum
 from time import monotonic
 
-from anyio import CancelScope
 from starlette.exceptions import HTTPException
 
 
@@ -23,31 +22,53 @@ class Reason(StrEnum):
 
 
 class OpenStream:
-    """One stream: the scope that its response runs in, and what it has sent."""
+    """One stream: what it has sent, and how it is told to end."""
 
-    def __init__(self, endless: bool, send_timeout: float, max_seconds: float) -> None:
+    def __init__(self, *, endless: bool, send_timeout: float, max_seconds: float) -> None:
         self.endless = endless
         self.send_timeout = send_timeout
         self.opened_at = monotonic()
-        self.scope = CancelScope()
-        if max_seconds:
-            self.scope.deadline = asyncio.get_running_loop().time() + max_seconds
         self.started = False
-        # What stands if nothing else ends the stream before its deadline.
+        # What stands if nothing else ends the stream before its time is over.
         self.reason = Reason.TIMEOUT
         self.items = 0
         self.bytes = 0
+        self._time = asyncio.timeout(max_seconds or None)
+        self._running = False
 
     @property
     def seconds(self) -> float:
         """How long the stream has been open."""
         return monotonic() - self.opened_at
 
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Run the body until `stop` is called or the stream's time is over.
+
+        Either cancels the body once, as asyncio does and anyio does not: what the body then waits
+        for in order to clean up is left alone.
+        """
+        self._running = True
+        try:
+            async with self._time:
+                yield
+        except TimeoutError:
+            if not self._time.expired():
+                raise
+        finally:
+            self._running = False
+
     def stop(self, reason: Reason) -> None:
-        """End the stream at its next await; the first reason stands."""
-        if not self.scope.cancel_called:
+        """End the stream at the await it is at; the first reason stands."""
+        if self._running and not self._time.expired():
+            self._running = False
             self.reason = reason
-            self.scope.cancel()
+            self._time.reschedule(0)
+
+    def raise_if_stopped(self) -> None:
+        """Cancel the body again if the first time was lost in a library on the way."""
+        if self._time.expired():
+            raise asyncio.CancelledError
 
 
 class Streams:
@@ -81,7 +102,9 @@ class Streams:
         if self._clients[client] >= self.max_per_client:
             detail = f"This client has {self.max_per_client} streams open, which is the limit."
             raise HTTPException(429, detail, {"Retry-After": "5"})
-        stream = OpenStream(endless, self.send_timeout, self.max_seconds)
+        stream = OpenStream(
+            endless=endless, send_timeout=self.send_timeout, max_seconds=self.max_seconds
+        )
         self._clients[client] += 1
         self._open.add(stream)
         try:

@@ -6,7 +6,6 @@ from collections.abc import AsyncGenerator, Mapping
 from typing import ClassVar, NamedTuple
 
 from anyio import CancelScope, move_on_after
-from anyio.lowlevel import checkpoint
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
@@ -73,18 +72,11 @@ class StreamResponse(Response):
             await send({"type": "http.response.body"})
             return
         streams: Streams = scope["app"].state.streams
-        client = scope["client"][0] if scope["client"] else "unknown"
+        client = scope["client"][0] if scope.get("client") else "unknown"
         failure: Exception | None = None
         with streams.admit(client, endless=self.endless) as stream:
-            listener = asyncio.create_task(stop_on_disconnect(receive, stream))
             try:
-                with stream.scope:
-                    async for chunk in self.chunks:
-                        await self._send(stream, send, chunk)
-                    # From here on the server reports its own end of the response as a disconnect.
-                    listener.cancel()
-                    await self._send(stream, send, LAST_CHUNK, more=False)
-                    stream.reason = Reason.COMPLETE
+                await self._run(stream, receive, send)
             except SlowReader:
                 stream.reason = Reason.SLOW_READER
             except Exception as error:
@@ -94,26 +86,44 @@ class StreamResponse(Response):
                 stream.reason = Reason.SHUTDOWN if streams.draining else Reason.CLIENT_DISCONNECT
                 raise
             finally:
-                with CancelScope(shield=True):
-                    await self.chunks.aclose()
-                listener.cancel()
                 self._log_end(scope, stream, failure)
             await self._close(stream, receive, send, failure)
+
+    async def _run(self, stream: OpenStream, receive: Receive, send: Send) -> None:
+        """Send all chunks, and close them. Raises what making them raises, and `SlowReader`."""
+        listener = asyncio.create_task(stop_on_disconnect(receive, stream))
+        try:
+            async with stream.running():
+                async for chunk in self.chunks:
+                    stream.raise_if_stopped()
+                    await self._send(stream, send, chunk)
+                # From here on the server reports its own end of the response as a disconnect.
+                listener.cancel()
+                await self._send(stream, send, LAST_CHUNK, more=False)
+                stream.reason = Reason.COMPLETE
+        finally:
+            listener.cancel()
+            with CancelScope(shield=True):
+                await self.chunks.aclose()
+                await asyncio.wait([listener])
+        if not listener.cancelled():
+            listener.result()
 
     async def _send(
         self, stream: OpenStream, send: Send, chunk: Chunk, *, more: bool = True
     ) -> None:
         """Send one chunk, after the headers if it is the first. Raises `SlowReader`."""
-        with move_on_after(stream.send_timeout) as patience:
-            if not stream.started:
-                stream.started = True
-                await send(self._start())
-            await send({"type": "http.response.body", "body": chunk.data, "more_body": more})
-            # Sending to a client that left returns at once: without this, chunks that are made
-            # without waiting would keep the event loop to themselves.
-            await checkpoint()
-        if patience.cancelled_caught:
-            raise SlowReader
+        # Sending to a client that left returns at once: without this, chunks that are made
+        # without waiting would keep the event loop to themselves.
+        await asyncio.sleep(0)
+        try:
+            async with asyncio.timeout(stream.send_timeout):
+                if not stream.started:
+                    stream.started = True
+                    await send(self._start())
+                await send({"type": "http.response.body", "body": chunk.data, "more_body": more})
+        except TimeoutError:
+            raise SlowReader from None
         stream.items += chunk.items
         stream.bytes += len(chunk.data)
 
@@ -146,21 +156,23 @@ class StreamResponse(Response):
         }
 
     def _log_end(self, scope: Scope, stream: OpenStream, failure: Exception | None) -> None:
+        # What was raised to be answered, a 404 for example, is no fault of this service.
+        fault = None if isinstance(failure, HTTPException) else failure
         logger.log(
-            logging.ERROR if failure else logging.INFO,
+            logging.ERROR if fault else logging.INFO,
 #{% if cookiecutter.request_id %}
             "stream ended request_id=%s route=%s %s=%d bytes=%d seconds=%.3f reason=%s",
             request_id.get(),
 #{% else %}
             "stream ended route=%s %s=%d bytes=%d seconds=%.3f reason=%s",
 #{% endif %}
-            scope["route"].path,
+            getattr(scope.get("route"), "path", "-"),
             self.items_name,
             stream.items,
             stream.bytes,
             stream.seconds,
             stream.reason,
-            exc_info=failure,
+            exc_info=fault,
         )
 
 
@@ -171,6 +183,10 @@ async def until_disconnected(receive: Receive) -> None:
 
 
 async def stop_on_disconnect(receive: Receive, stream: OpenStream) -> None:
-    """End `stream` when its client leaves."""
-    await until_disconnected(receive)
+    """End `stream` when its client leaves. Raises what is wrong with the rest of its request."""
+    try:
+        await until_disconnected(receive)
+    except Exception:
+        stream.stop(Reason.ERROR)
+        raise
     stream.stop(Reason.CLIENT_DISCONNECT)

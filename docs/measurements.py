@@ -1,0 +1,245 @@
+"""Print the figures of decisions.md.
+
+Run it in a project that was generated with the default answers:
+
+    uv run --with asgi-correlation-id --with secure --with brotli python PATH/TO/measurements.py
+"""
+
+import asyncio
+import json
+import logging
+import tempfile
+import time
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any
+
+import brotli
+import zstandard
+from asgi_correlation_id import CorrelationIdMiddleware
+from secure.middleware import SecureASGIMiddleware
+from sqlalchemy import select
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from streaming_api.exports.database import Database
+from streaming_api.exports.items import Item, items
+from streaming_api.exports.ndjson import NDJSONEncoder
+from streaming_api.middleware import RequestIdMiddleware, SecurityHeadersMiddleware
+
+ROWS = 200_000
+Headers = list[tuple[bytes, bytes]]
+Rows = Sequence[Sequence[Any]]
+UUID = "0b1fdd9c5f9b4f4e8c3a1f2e3d4c5b6a"
+
+
+def answering(headers: Headers, chunks: int = 1) -> ASGIApp:
+    """Return an application that sends `headers` and then `chunks`."""
+
+    async def app(_scope: Scope, _receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": list(headers)})
+        for _ in range(chunks):
+            await send({"type": "http.response.body", "body": b"x", "more_body": True})
+        await send({"type": "http.response.body"})
+
+    return app
+
+
+async def no_request() -> Message:
+    """Receive nothing of a request's body."""
+    return {"type": "http.request"}
+
+
+async def answered(app: ASGIApp, headers: Headers) -> Headers:
+    """Return the headers that `app` answers with."""
+    sent: list[Message] = []
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    await app({"type": "http", "headers": headers}, no_request, send)
+    found: Headers = sent[0]["headers"]
+    return found
+
+
+async def ids() -> None:
+    """Show what becomes of the ids that clients send."""
+    for given in (
+        UUID,
+        f"urn:uuid:{UUID}",
+        "{0b1f-dd9c5f9b4f4e8c3a1f2e3d4c5b6a----}",
+        "-" * 60_000 + UUID,
+        "<script>",
+    ):
+        for middleware in (CorrelationIdMiddleware, RequestIdMiddleware):
+            headers = await answered(middleware(answering([])), [(b"x-request-id", given.encode())])
+            kept = headers[0][1].decode() == given
+            print(f"{given[:45]:46}{middleware.__name__:26}{'kept' if kept else 'replaced'}")
+    for middleware in (CorrelationIdMiddleware, RequestIdMiddleware):
+        headers = await answered(middleware(answering([(b"x-request-id", b"set below")])), [])
+        given = "the route sets the header too"
+        print(f"{given:46}{middleware.__name__:26}{len(headers)} header(s)")
+
+
+async def security_headers() -> None:
+    """Show what becomes of headers that a route sets."""
+    route = [
+        (b"x-frame-options", b"SAMEORIGIN"),
+        (b"set-cookie", b"first=1"),
+        (b"referrer-policy", b"origin"),
+        (b"x-content-type-options", b"nosniff"),
+        (b"set-cookie", b"second=2"),
+    ]
+    for middleware in (SecureASGIMiddleware, SecurityHeadersMiddleware):
+        headers = await answered(middleware(answering(route)), [])
+        cookies = [value.decode() for name, value in headers if name == b"set-cookie"]
+        names = [name.lower().decode() for name, _ in headers]
+        twice = sorted({name for name in names if names.count(name) > 1} - {"set-cookie"})
+        print(f"{middleware.__name__:26} cookies {cookies}, twice {twice}")
+
+
+async def cost() -> None:
+    """Show what a middleware costs."""
+
+    async def send(_: Message) -> None:
+        pass
+
+    def nothing(app: ASGIApp) -> ASGIApp:
+        return app
+
+    for middleware in (
+        nothing,
+        CorrelationIdMiddleware,
+        RequestIdMiddleware,
+        SecureASGIMiddleware,
+        SecurityHeadersMiddleware,
+    ):
+        seconds = []
+        for chunks, responses in ((1, 10_000), (100_000, 1)):
+            app = middleware(answering([], chunks))
+            times = []
+            for _ in range(5):
+                start = time.perf_counter()
+                for _ in range(responses):
+                    await app({"type": "http", "headers": []}, no_request, send)
+                times.append((time.perf_counter() - start) / responses / chunks)
+            seconds.append(min(times))
+        name = middleware.__name__
+        print(f"{name:26} {seconds[0] * 1e6:5.1f} µs a response {seconds[1] * 1e9:5.0f} ns a chunk")
+
+
+def best(work: Callable[[], object], runs: int = 3) -> float:
+    """Return the least processor time of some runs."""
+    times = []
+    for _ in range(runs):
+        start = time.process_time()
+        work()
+        times.append(time.process_time() - start)
+    return min(times)
+
+
+def database_figures(database: Database) -> list[bytes]:
+    """Show what reading and encoding cost; return the chunks of the export."""
+    statement = select(items).order_by(items.c.id)
+    names = [str(column.name) for column in items.c]
+    encoder = NDJSONEncoder(names)
+
+    def from_sqlalchemy() -> Iterator[Rows]:
+        with database.connect() as connection:
+            yield from connection.execute(statement).partitions(500)
+
+    def from_driver() -> Iterator[Rows]:
+        with database.cursor(statement) as cursor:
+            while rows := cursor.fetchmany(500):
+                yield rows
+
+    def by_json(rows: Rows) -> bytes:
+        lines = [json.dumps(dict(zip(names, row, strict=True))) for row in rows]
+        return "\n".join(lines).encode()
+
+    def by_pydantic(rows: Rows) -> bytes:
+        documents = [Item(**dict(zip(names, row, strict=True))) for row in rows]
+        return "\n".join(item.model_dump_json() for item in documents).encode()
+
+    def consume(rows: Callable[[], Iterator[Rows]], encode: Callable[[Rows], object]) -> None:
+        for batch in rows():
+            encode(batch)
+
+    for label, rows, encode in (
+        ("SQLAlchemy's rows, read only", from_sqlalchemy, len),
+        ("the driver's cursor, read only", from_driver, len),
+        ("SQLAlchemy's rows, msgspec", from_sqlalchemy, encoder.encode),
+        ("the driver's cursor, msgspec", from_driver, encoder.encode),
+        ("the driver's cursor, json", from_driver, by_json),
+        ("the driver's cursor, pydantic", from_driver, by_pydantic),
+    ):
+        seconds = best(partial(consume, rows, encode))
+        print(f"{label:32} {ROWS / seconds:11,.0f} rows/s")
+
+    async def export(threads: ThreadPoolExecutor) -> None:
+        loop, source = asyncio.get_running_loop(), map(encoder.encode, from_driver())
+        while await loop.run_in_executor(threads, next, source, None):
+            pass
+
+    async def exports(threads: ThreadPoolExecutor) -> None:
+        await asyncio.gather(*(export(threads) for _ in range(4)))
+
+    for count in (1, 2, 4):
+        start = time.perf_counter()
+        with ThreadPoolExecutor(count) as threads:
+            asyncio.run(exports(threads))
+        seconds = time.perf_counter() - start
+        print(f"4 exports, {count} thread(s)            {4 * ROWS / seconds:11,.0f} rows/s")
+
+    data = b"".join(map(encoder.encode, from_driver()))
+    return [data[start : start + 65_536] for start in range(0, len(data), 65_536)]
+
+
+def compression(chunks: list[bytes]) -> None:
+    """Show what compressing the chunks of one export costs."""
+
+    def by_zstd(level: int) -> int:
+        chunker = zstandard.ZstdCompressor(level=level).chunker()
+        sizes = [len(out) for chunk in chunks for out in chunker.compress(chunk)]
+        return sum(sizes) + sum(len(out) for out in chunker.finish())
+
+    def by_gzip(level: int) -> int:
+        compressor = zlib.compressobj(level, zlib.DEFLATED, 31)
+        return sum(len(compressor.compress(chunk)) for chunk in chunks) + len(compressor.flush())
+
+    def by_brotli(level: int) -> int:
+        compressor = brotli.Compressor(quality=level)
+        return sum(len(compressor.process(chunk)) for chunk in chunks) + len(compressor.finish())
+
+    size = sum(map(len, chunks))
+    for name, compress, levels in (
+        ("zstd", by_zstd, (1, 3, 4, 9)),
+        ("gzip", by_gzip, (1, 4, 6, 9)),
+        ("brotli", by_brotli, (1, 4, 5)),
+    ):
+        for level in levels:
+            seconds = best(partial(compress, level), runs=2)
+            print(
+                f"{name:7}{level}  {size / compress(level):5.1f} : 1  "
+                f"{size / seconds / 1e6:5.0f} MB/s  {seconds / len(chunks) * 1000:5.2f} ms a chunk"
+            )
+
+
+def main() -> None:
+    """Print every figure."""
+    logging.disable()
+    for figures in (ids, security_headers, cost):
+        asyncio.run(figures())
+        print()
+    with tempfile.TemporaryDirectory() as folder:
+        database = Database(f"sqlite:///{folder}/figures.db")
+        for _ in database.seed(ROWS):
+            pass
+        chunks = database_figures(database)
+        database.close()
+    print()
+    compression(chunks)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,441 @@
+"""What is special about Redis: it is shared by processes, goes away, comes back, and may forget."""
+
+import asyncio
+import signal
+import tempfile
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+from anyio import create_task_group, fail_after, sleep
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from {{ cookiecutter.__package_name }}.events import redis as module
+from {{ cookiecutter.__package_name }}.events.broker import EARLIEST, Subscription, TopicFinished
+from {{ cookiecutter.__package_name }}.events.redis import (
+    CLOCK,
+    ID,
+    MAX_CONNECTIONS,
+    PREFIX,
+    EventsLost,
+    RedisBroker,
+    keys_of,
+)
+
+from .conftest import MakeBroker
+from .redis_server import RedisServer
+from .test_broker import PATIENCE, numbers, publish, take
+
+pytestmark = pytest.mark.anyio
+
+KEEPS_ALL = ("--appendonly", "yes", "--appendfsync", "always")
+
+
+@pytest.fixture
+def start_server() -> Iterator[Callable[..., RedisServer]]:
+    """A function that starts a server of the test's own, with options of `redis-server`."""
+    servers: list[RedisServer] = []
+
+    def start(*options: str) -> RedisServer:
+        server = RedisServer(Path(folder), *options)
+        servers.append(server)
+        server.start()
+        return server
+
+    with tempfile.TemporaryDirectory() as folder:
+        yield start
+        for server in servers:
+            server.stop(signal.SIGKILL)
+
+
+@pytest.fixture
+async def redis(redis_url: str) -> AsyncIterator[Redis]:
+    """A connection past the broker."""
+    async with Redis.from_url(redis_url) as redis:
+        yield redis
+
+
+def broker_of(server: RedisServer) -> RedisBroker:
+    return RedisBroker(server.url, history=1000, history_seconds=3600, buffer=1000)
+
+
+async def publish_when_possible(broker: RedisBroker, topic: str, number: int) -> str:
+    with fail_after(PATIENCE):
+        while True:
+            try:
+                return await broker.publish(topic, b"%d" % number)
+            except RedisError:
+                await sleep(0.01)
+
+
+async def expect_loss(subscription: Subscription) -> None:
+    with fail_after(PATIENCE), pytest.raises(EventsLost):
+        await subscription.next()
+
+
+async def test_processes_share_topics(make_broker: MakeBroker) -> None:
+    one, other = make_broker(), make_broker()
+
+    async with one.subscribe(["a"], None) as here, other.subscribe(["a"], None) as there:
+        ids = [*await publish(one, "a", 1), *await publish(other, "a", 2)]
+        ids.append(await one.finish("a", b"3"))
+
+        assert numbers(await take(here, 3)) == numbers(await take(there, 3)) == [1, 2, 3]
+    assert ids == sorted(set(ids))
+    assert all(ID.fullmatch(id) for id in ids)
+    assert await other.is_over(["a"], ids[-1])
+    with pytest.raises(TopicFinished):
+        await other.publish("a", b"4")
+
+
+async def test_processes_that_publish_at_once_keep_the_order(make_broker: MakeBroker) -> None:
+    one, other = make_broker(), make_broker()
+
+    async with one.subscribe(["a", "b"], None) as here, other.subscribe(["a", "b"], None) as there:
+        async with create_task_group() as tasks:
+            for broker in (one, other):
+                for topic in "ab":
+                    tasks.start_soon(publish, broker, topic, *range(25))
+        events = await take(here, 100)
+
+        assert events == await take(there, 100)
+    assert events == sorted(events, key=lambda event: event.id)
+
+
+async def test_subscribers_share_connections_and_events(
+    start_server: Callable[..., RedisServer],
+) -> None:
+    server = start_server()
+    broker = broker_of(server)
+
+    async with Redis.from_url(server.url) as redis, AsyncExitStack() as stack:
+        subscriptions = [
+            await stack.enter_async_context(broker.subscribe(["a"], None)) for _ in range(200)
+        ]
+        async with create_task_group() as tasks:
+            for _ in range(200):
+                tasks.start_soon(broker.publish, "a", b"1")
+        connections = len(await redis.client_list()) - 1
+        received = [await take(subscription, 200) for subscription in subscriptions]
+        replayed = []
+        for _ in range(2):
+            async with broker.subscribe(["a"], EARLIEST) as subscription:
+                replayed.append(await take(subscription, 200))
+    await broker.close()
+
+    assert connections <= MAX_CONNECTIONS
+    for events in received + replayed:
+        assert all(event is first for event, first in zip(events, received[0], strict=True))
+
+
+async def test_a_restart_that_keeps_the_data_loses_nothing(
+    start_server: Callable[..., RedisServer],
+) -> None:
+    server = start_server(*KEEPS_ALL)
+    broker, other = broker_of(server), broker_of(server)
+
+    async with broker.subscribe(["a"], None) as subscription:
+        ids = await publish(other, "a", 1)
+        server.stop(signal.SIGKILL)
+        with pytest.raises(RedisError):
+            await other.publish("a", b"0")
+        server.start()
+        ids.append(await publish_when_possible(other, "a", 2))
+
+        assert [event.id for event in await take(subscription, 2)] == ids
+    async with broker.subscribe(["a"], ids[0]) as subscription:
+        assert numbers(await take(subscription, 1)) == [2]
+    assert not subscription.reset
+    await broker.close()
+    await other.close()
+
+
+async def test_a_restart_that_loses_the_data_is_told(
+    start_server: Callable[..., RedisServer],
+) -> None:
+    server = start_server()
+    broker = broker_of(server)
+
+    async with broker.subscribe(["a"], None) as subscription:
+        before = await broker.publish("a", b"1")
+        await take(subscription, 1)
+        server.stop(signal.SIGKILL)
+        server.start()
+
+        await expect_loss(subscription)
+    after = await publish_when_possible(broker, "a", 2)
+    async with broker.subscribe(["a"], before) as subscription:
+        assert numbers(await take(subscription, 1)) == [2]
+    await broker.close()
+
+    assert subscription.reset
+    assert before < after
+
+
+async def test_a_restart_that_loses_the_newest_events_is_told(
+    start_server: Callable[..., RedisServer],
+) -> None:
+    server = start_server()
+    broker = broker_of(server)
+
+    async with broker.subscribe(["a"], None) as subscription:
+        kept, *_ = await publish(broker, "a", 1)
+        async with Redis.from_url(server.url) as redis:
+            await redis.save()
+        await publish(broker, "a", 2)
+        await take(subscription, 2)
+        server.stop(signal.SIGKILL)
+        server.start()
+
+        await expect_loss(subscription)
+    async with broker.subscribe(["a"], kept) as subscription:
+        assert numbers(await take(subscription, 1)) == [1]
+    await broker.close()
+
+    assert subscription.reset
+
+
+async def test_a_process_that_has_seen_more_than_redis_holds_ends_its_life(
+    make_broker: MakeBroker, redis: Redis
+) -> None:
+    seer, other = make_broker(), make_broker()
+    kept, _ = await publish(seer, "a", 1, 2)
+    await redis.hset(CLOCK, "newest", kept[14:])
+
+    later, *_ = await publish(seer, "a", 3)
+
+    assert kept < later
+    async with other.subscribe(["a"], kept) as subscription:
+        assert subscription.reset
+    async with other.subscribe(["a"], later) as subscription:
+        assert not subscription.reset
+
+
+async def test_lost_events_are_noticed_though_new_ones_took_their_numbers(
+    make_broker: MakeBroker, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "IDLE_SECONDS", 60)
+    seer, other = make_broker(), make_broker()
+    async with seer.subscribe(["a"], None) as subscription:
+        kept, _ = await publish(seer, "a", 1, 2)
+        await take(subscription, 2)
+        await redis.hset(CLOCK, "newest", kept[14:])
+
+        await publish(other, "a", 3)
+
+        await expect_loss(subscription)
+    await publish(seer, "a", 4)
+    async with other.subscribe(["a"], kept) as subscription:
+        assert subscription.reset
+
+
+async def test_a_flush_is_told_to_streams_that_saw_nothing_yet(
+    make_broker: MakeBroker, redis: Redis
+) -> None:
+    broker = make_broker()
+    async with broker.subscribe(["a"], None) as subscription:
+        for key in await redis.keys(f"{PREFIX}*"):
+            await redis.delete(key)
+        await publish(broker, "a", 1)
+
+        await expect_loss(subscription)
+
+
+@pytest.mark.parametrize("published", [[], [1]])
+async def test_a_process_that_was_left_behind_tells_its_streams(
+    make_broker: MakeBroker, redis: Redis, monkeypatch: pytest.MonkeyPatch, published: list[int]
+) -> None:
+    monkeypatch.setattr(module, "IDLE_SECONDS", 0.05)
+    broker = make_broker()
+    async with broker.subscribe(["a"], None) as subscription:
+        await publish(broker, "a", 0)
+        await take(subscription, 1)
+        newest: Any = await redis.hget(CLOCK, "newest")
+        time, number = newest.decode().split("-")
+        await redis.hset(CLOCK, "newest", f"{time}-{int(number) + 5}")
+        await publish(broker, "a", *published)
+
+        await expect_loss(subscription)
+
+
+async def test_while_redis_is_away_nothing_is_claimed_and_streams_wait(
+    start_server: Callable[..., RedisServer],
+) -> None:
+    server = start_server(*KEEPS_ALL)
+    broker = broker_of(server)
+    async with broker.subscribe(["a"], None) as waiting:
+        server.stop()
+
+        with pytest.raises(RedisError):
+            await broker.publish("a", b"1")
+        with pytest.raises(RedisError):
+            await broker.finish("a", b"1")
+        with pytest.raises(RedisError):
+            await broker.is_over(["a"], EARLIEST)
+        with pytest.raises(RedisError):
+            await broker.subscribe(["a"], None).__aenter__()
+        with pytest.raises(RedisError):
+            await broker.ping()
+        server.start()
+        await broker.ping()
+        await broker.publish("a", b"2")
+
+        assert numbers(await take(waiting, 1)) == [2]
+    await broker.close()
+
+
+async def test_a_redis_that_hangs_is_an_error(
+    start_server: Callable[..., RedisServer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "TIMEOUT_SECONDS", 0.2)
+    server = start_server()
+    broker = broker_of(server)
+    await broker.ping()
+    server.pause()
+
+    with pytest.raises(RedisError):
+        await broker.publish("a", b"1")
+    with pytest.raises(RedisError):
+        await broker.ping()
+    server.resume()
+    await publish_when_possible(broker, "a", 2)
+    await broker.close()
+
+
+async def test_a_full_redis_stores_nothing_and_keeps_streams_open(
+    start_server: Callable[..., RedisServer],
+) -> None:
+    server = start_server()
+    broker = broker_of(server)
+    async with (
+        Redis.from_url(server.url) as redis,
+        broker.subscribe(["a"], None) as subscription,
+    ):
+        await publish(broker, "a", 1)
+        await redis.config_set("maxmemory", 1)
+
+        with pytest.raises(RedisError):
+            await broker.publish("a", b"0")
+        with pytest.raises(RedisError):
+            await broker.ping()
+        await redis.config_set("maxmemory", 0)
+        await publish(broker, "a", 2)
+
+        assert numbers(await take(subscription, 2)) == [1, 2]
+    await broker.close()
+
+
+async def test_a_wrong_password_is_an_error(start_server: Callable[..., RedisServer]) -> None:
+    server = start_server()
+    async with Redis.from_url(server.url) as redis:
+        await redis.config_set("requirepass", "right")
+    broker = RedisBroker(f"{server.url}?password=wrong", history=1, history_seconds=1, buffer=1)
+
+    with pytest.raises(RedisError):
+        await broker.ping()
+    with pytest.raises(RedisError):
+        await broker.publish("a", b"1")
+    await broker.close()
+
+
+async def test_history_is_exact(make_broker: MakeBroker, redis: Redis) -> None:
+    broker = make_broker(history=3)
+
+    await publish(broker, "a", *range(200))
+
+    assert await redis.xlen(keys_of("a")[0]) == 3
+
+
+async def test_old_events_expire(make_broker: MakeBroker, redis: Redis) -> None:
+    broker = make_broker(history_seconds=0.001)
+    first, *_ = await publish(broker, "a", 1)
+    await sleep(0.01)
+
+    async with broker.subscribe(["a"], EARLIEST) as earliest:
+        assert earliest.position is not None
+    async with broker.subscribe(["a"], first) as resumed:
+        assert not resumed.reset
+    second, *_ = await publish(broker, "a", 2)
+
+    entries: Any = await redis.xrange(keys_of("a")[0])
+    assert [id.decode() for id, _ in entries] == [second[14:]]
+
+
+async def test_a_topic_that_was_forgotten_may_have_lost_events(make_broker: MakeBroker) -> None:
+    broker = make_broker(history_seconds=0.001)
+    first, second = await publish(broker, "a", 1, 2)
+    await broker.finish("b", b"3")
+    await sleep(0.01)
+
+    other, *_ = await publish(broker, "b", 4)
+
+    for last_event_id, reset in ((first, True), (second, True), (other, False)):
+        async with broker.subscribe(["a"], last_event_id) as subscription:
+            assert subscription.reset is reset
+
+
+async def test_all_but_the_clock_expires(make_broker: MakeBroker, redis: Redis) -> None:
+    broker = make_broker(history_seconds=100)
+    await publish(broker, "a", 1)
+    await broker.finish("b", b"2")
+    await broker.ping()
+
+    keys = {key.decode() async for key in redis.scan_iter(f"{PREFIX}*")}
+
+    assert CLOCK in keys
+    for key in keys - {CLOCK}:
+        assert 0 < await redis.ttl(key) <= 101
+
+
+async def test_ids_go_on_when_the_clock_of_the_machine_is_set_back(
+    make_broker: MakeBroker, redis: Redis
+) -> None:
+    broker = make_broker()
+    first, *_ = await publish(broker, "a", 1)
+    await redis.hset(CLOCK, "newest", f"9999999999999-{first[28:]}")
+
+    second, *_ = await publish(broker, "a", 2)
+
+    assert first < second
+    async with broker.subscribe(["a"], second) as subscription:
+        assert not subscription.reset
+
+
+async def test_ids_of_other_lives_and_of_the_future_are_unknown(make_broker: MakeBroker) -> None:
+    broker = make_broker()
+    id = await broker.finish("a", b"1")
+    life, rest = int(id[:13]), id[13:]
+    number = int(id[28:])
+
+    for unknown in (f"{life - 1}{rest}", f"{life + 1}{rest}", f"{id[:28]}{number + 1}"):
+        assert not await broker.is_over(["a"], unknown)
+        async with broker.subscribe(["a"], unknown) as subscription:
+            assert numbers(await take(subscription, 1)) == [1]
+        assert subscription.reset
+
+
+async def test_a_name_of_two_lines_is_not_stored(make_broker: MakeBroker, redis: Redis) -> None:
+    broker = make_broker()
+
+    with pytest.raises(ValueError, match="not one line"):
+        await broker.publish("a", b"1", "two\nlines")
+
+    assert not await redis.exists(*keys_of("a"))
+
+
+def test_a_broker_can_be_used_in_one_event_loop_after_another(redis_url: str) -> None:
+    broker = RedisBroker(redis_url, history=10, history_seconds=60, buffer=10)
+
+    async def use() -> list[int]:
+        async with broker.subscribe(["a"], EARLIEST) as subscription:
+            await broker.publish("a", b"1")
+            events = await subscription.next()
+        await broker.close()
+        return numbers(events)
+
+    assert asyncio.run(use())[0] == 1
+    assert asyncio.run(use())[0] == 1
+    asyncio.run(broker.close())

@@ -1,0 +1,367 @@
+"""What the routes of the events answer."""
+
+import json
+from collections.abc import Callable, Iterator
+from itertools import islice
+
+import pytest
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+from httpx2 import Response, ServerSentEvent
+
+from {{ cookiecutter.__package_name }}.events import jobs as jobs_module
+from {{ cookiecutter.__package_name }}.events.broker import EARLIEST
+from {{ cookiecutter.__package_name }}.events.routes import broker_of
+from {{ cookiecutter.__package_name }}.settings import Settings
+
+FIRST_LIFE = "1000000000000-000000000001"
+"""An id of a server that ended long ago."""
+
+
+@pytest.fixture
+def settings(settings: Settings) -> Settings:
+    return settings.model_copy(update={"max_event_bytes": 100_000, "max_topics_per_stream": 3})
+
+
+@pytest.fixture
+def finish(client: TestClient, app: FastAPI) -> Callable[[str], str]:
+    """A function that finishes a topic, as a job does, and returns the id of its last event."""
+
+    def finish(topic: str) -> str:
+        assert client.portal
+        id: str = client.portal.call(app.state.broker.finish, topic, b'{"done":true}')
+        return id
+
+    return finish
+
+
+def publish(client: TestClient, topic: str, data: object, event: str | None = None) -> str:
+    response = client.post(f"/events/{topic}", json={"data": data, "event": event})
+    assert response.status_code == 201
+    id: str = response.json()["id"]
+    return id
+
+
+def post(client: TestClient, path: str, body: str | bytes | Iterator[bytes]) -> Response:
+    return client.post(path, content=body, headers={"Content-Type": "application/json"})
+
+
+def follow(client: TestClient, path: str, last_event_id: str = "") -> list[ServerSentEvent]:
+    """Return all events of a stream that ends."""
+    with client.sse(path, headers={"Last-Event-ID": last_event_id}) as source:
+        return list(source)
+
+
+def names(events: list[ServerSentEvent]) -> list[str]:
+    return [event.event for event in events]
+
+
+def assert_problem(response: Response, status: int) -> None:
+    assert response.status_code == status
+    assert response.headers["content-type"] == "application/problem+json"
+    assert response.json()["status"] == status
+
+
+def test_a_stream_begins_with_retry_and_ready(client: TestClient) -> None:
+    with client.stream("GET", "/events/test") as response:
+        lines = list(islice(response.iter_lines(), 3))
+
+    assert lines == ["retry: 2000", "event: ready", 'data: {"topics":["test"]}']
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_a_stream_is_neither_cached_nor_buffered_nor_compressed(
+    client: TestClient, method: str
+) -> None:
+    headers = {"Accept-Encoding": "gzip, br, zstd"}
+
+    with client.stream(method, "/events/test", headers=headers) as response:
+        assert response.status_code == 200
+        assert response.headers["content-type"].split(";")[0] == "text/event-stream"
+        assert response.headers["cache-control"] == "no-cache"
+        assert response.headers["x-accel-buffering"] == "no"
+        assert "content-encoding" not in response.headers
+        assert "content-length" not in response.headers
+
+
+def test_a_published_event_arrives(client: TestClient) -> None:
+    with client.sse("/events/test") as source:
+        stream = iter(source)
+        ready = next(stream)
+        id = publish(client, "test", {"n": 1}, "tick")
+        event = next(stream)
+
+    assert ready.event == "ready"
+    assert event == ServerSentEvent("tick", '{"n":1}', id)
+
+
+def test_an_event_needs_no_name(client: TestClient, finish: Callable[[str], str]) -> None:
+    id = publish(client, "test", 1)
+    finish("test")
+
+    assert follow(client, "/events/test")[1] == ServerSentEvent("message", "1", id)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [None, True, 0, -1.5, 2**70, "", "\u2028\u2029\x85\r\n\0", "🙂 שלום", [], {"": [{}, None]}],
+    ids=ascii,
+)
+def test_any_json_is_published_as_it_is(
+    client: TestClient, finish: Callable[[str], str], data: object
+) -> None:
+    publish(client, "test", data)
+    finish("test")
+
+    assert follow(client, "/events/test")[1].json() == data
+
+
+def test_an_id_resumes_right_after_its_event(
+    client: TestClient, finish: Callable[[str], str]
+) -> None:
+    ids = [publish(client, "test", number) for number in range(3)]
+    finish("test")
+
+    by_header = follow(client, "/events/test", ids[1])
+    by_query = follow(client, f"/events/test?last_event_id={ids[1]}")
+
+    assert by_header == by_query
+    assert [event.data for event in by_header[1:]] == ["2", '{"done":true}']
+
+
+def test_the_header_wins_over_the_query(client: TestClient, finish: Callable[[str], str]) -> None:
+    first = publish(client, "test", 1)
+    done = finish("test")
+
+    events = follow(client, f"/events/test?last_event_id={EARLIEST}", first)
+    response = client.get("/events/test?last_event_id=nonsense", headers={"Last-Event-ID": done})
+
+    assert names(events) == ["ready", "done"]
+    assert response.status_code == 204
+
+
+def test_an_empty_id_is_none(client: TestClient, finish: Callable[[str], str]) -> None:
+    publish(client, "test", 1)
+    finish("test")
+
+    assert names(follow(client, "/events/test?last_event_id=")) == ["ready", "message", "done"]
+
+
+@pytest.mark.parametrize("last_event_id", ["nonsense", FIRST_LIFE, "é"])
+def test_an_id_that_history_does_not_reach_is_a_reset(
+    client: TestClient, finish: Callable[[str], str], last_event_id: str
+) -> None:
+    publish(client, "test", 1)
+    finish("test")
+
+    events = follow(client, f"/events/test?last_event_id={last_event_id}")
+
+    assert names(events) == ["ready", "reset", "message", "done"]
+    assert events[1].json() == {"topics": ["test"]}
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_a_finished_topic_answers_204_after_its_last_event(
+    client: TestClient, finish: Callable[[str], str], method: str
+) -> None:
+    finish("test")
+    *_, done = follow(client, "/events/test")
+
+    response = client.request(method, "/events/test", headers={"Last-Event-ID": done.id})
+
+    assert done.event == "done"
+    assert response.status_code == 204
+    assert response.content == b""
+
+
+def test_several_topics_share_a_stream_and_an_id(
+    client: TestClient, finish: Callable[[str], str]
+) -> None:
+    first = publish(client, "a", 1, "tick")
+    publish(client, "b", {"n": 2})
+    for topic in "cba":
+        finish(topic)
+
+    ready, *events = follow(client, f"/events/a?topic=b&topic=c&last_event_id={first}")
+
+    assert ready.json() == {"topics": ["a", "b", "c"]}
+    assert [event.json() for event in events] == [
+        {"topic": "b", "data": {"n": 2}},
+        *({"topic": topic, "data": {"done": True}} for topic in "cba"),
+    ]
+    again = client.get("/events/b?topic=a", headers={"Last-Event-ID": events[-1].id})
+    assert again.status_code == 204
+
+
+def test_a_topic_named_twice_is_one(client: TestClient, finish: Callable[[str], str]) -> None:
+    finish("a")
+
+    ready, done = follow(client, "/events/a?topic=a")
+
+    assert ready.json() == {"topics": ["a"]}
+    assert done.json() == {"done": True}
+
+
+def test_a_stream_carries_a_limited_number_of_topics(client: TestClient) -> None:
+    accepted = client.head("/events/a?topic=b&topic=c")
+    refused = client.get("/events/a?topic=b&topic=c&topic=d")
+
+    assert accepted.status_code == 200
+    assert_problem(refused, 422)
+
+
+def test_nothing_is_published_to_a_finished_topic(
+    client: TestClient, finish: Callable[[str], str]
+) -> None:
+    finish("test")
+
+    assert_problem(post(client, "/events/test", '{"data": 1}'), 409)
+    assert names(follow(client, "/events/test")) == ["ready", "done"]
+
+
+@pytest.mark.parametrize("topic", ["a", "A.b_c-9", "x" * 128, "..."])
+def test_a_topic_is_made_of_plain_characters(client: TestClient, topic: str) -> None:
+    assert post(client, f"/events/{topic}", '{"data": 1}').status_code == 201
+
+
+@pytest.mark.parametrize("topic", ["x" * 129, "a b", "a%0A", "%C3%A9", "a:b", "a,b", "%00"])
+def test_a_topic_of_other_characters_is_refused(client: TestClient, topic: str) -> None:
+    assert_problem(client.get(f"/events/{topic}"), 422)
+    assert_problem(client.get(f"/events/a?topic={topic}"), 422)
+    assert_problem(post(client, f"/events/{topic}", '{"data": 1}'), 422)
+
+
+BAD_EVENTS = [
+    *(
+        pytest.param(json.dumps({"data": 1, "event": name}), id=f"name-{name[:12]!a}")
+        for name in [
+            *("error", "open", "ready", "done", "reset", "stream-error"),
+            *("", "a\nb", "a\rb", "a\0", "a\u2028b", "a\x85b", "\ud800", "x" * 129),
+        ]
+    ),
+    *(
+        pytest.param('{"data": ' + data + "}", id=id)
+        for id, data in {
+            "nan": "NaN",
+            "nan-inside": '{"a": [NaN]}',
+            "infinity": "-Infinity",
+            "overflow": "1e400",
+            "surrogate": r'"\ud800"',
+            "surrogate-key": r'{"\ud800": 1}',
+            "deep": "[" * 500 + "]" * 500,
+            "deeper": "[" * 40_000 + "]" * 40_000,
+            "deep-objects": '{"a":' * 500 + "1" + "}" * 500,
+            "long-integer": "9" * 5000,
+            "cut": "nul",
+        }.items()
+    ),
+    pytest.param("", id="nothing"),
+    pytest.param("{}", id="no-data"),
+    pytest.param("[1]", id="no-object"),
+    pytest.param('{"data": 1, "id": "1"}', id="unknown-field"),
+    pytest.param('{"data": 1, "event": 1}', id="name-number"),
+    pytest.param(b'{"data": "\xff"}', id="no-unicode"),
+]
+
+
+@pytest.mark.parametrize("body", BAD_EVENTS)
+def test_an_event_that_does_not_fit_is_refused_and_not_stored(
+    client: TestClient, finish: Callable[[str], str], body: str | bytes
+) -> None:
+    response = post(client, "/events/test", body)
+
+    assert_problem(response, response.status_code)
+    assert response.status_code in (400, 422)
+    finish("test")
+    assert names(follow(client, "/events/test")) == ["ready", "done"]
+
+
+@pytest.mark.parametrize("body", [BAD_EVENTS[0], '{"data": NaN}', r'{"data": "\ud800"}'])
+def test_an_event_that_is_no_event_is_unprocessable(client: TestClient, body: str) -> None:
+    assert_problem(post(client, "/events/test", body), 422)
+
+
+@pytest.mark.parametrize("chunked", [False, True], ids=["declared", "chunked"])
+def test_an_event_that_is_too_large_is_refused_and_not_stored(
+    client: TestClient, finish: Callable[[str], str], chunked: bool
+) -> None:
+    start, end = b'{"data": "', b'"}'
+    body = start + b"x" * (100_000 - len(start + end)) + end
+    too_large = body + b" "
+
+    accepted = post(client, "/events/test", body)
+    refused = post(client, "/events/test", iter([too_large]) if chunked else too_large)
+
+    assert accepted.status_code == 201
+    assert_problem(refused, 413)
+    finish("test")
+    assert names(follow(client, "/events/test")) == ["ready", "message", "done"]
+
+
+def test_a_job_is_followed_at_its_location(client: TestClient) -> None:
+    response = client.post("/jobs", json={"steps": 3, "interval": 0})
+    topic = response.json()["topic"]
+    ready, *counts, done = follow(client, response.headers["location"])
+
+    assert response.status_code == 202
+    assert response.json() == {"topic": topic}
+    assert response.headers["location"].startswith(f"/events/{topic}")
+    assert ready.json() == {"topics": [topic]}
+    assert [event.json() for event in counts] == [
+        {"topic": topic, "count": count} for count in range(3)
+    ]
+    assert (done.event, done.json()) == ("done", {"done": True})
+
+
+@pytest.mark.parametrize("body", ["", "{}"])
+def test_a_job_needs_no_body(client: TestClient, body: str) -> None:
+    assert post(client, "/jobs", body).status_code == 202
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        '{"steps": 0}',
+        '{"steps": 1000001}',
+        '{"steps": 1.5}',
+        '{"steps": 1e400}',
+        '{"interval": -1}',
+        '{"interval": 3601}',
+        '{"interval": NaN}',
+        '{"interval": Infinity}',
+        '{"step": 1}',
+    ],
+)
+def test_a_job_that_does_not_fit_is_refused(client: TestClient, body: str) -> None:
+    assert_problem(post(client, "/jobs", body), 422)
+
+
+def test_one_job_too_many_is_told_to_come_back(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jobs_module, "MAX_JOBS", 0)
+
+    response = client.post("/jobs")
+
+    assert_problem(response, 503)
+    assert response.headers["retry-after"] == "5"
+
+
+class SilentBroker:
+    """A broker that does not answer."""
+
+    async def is_over(self, *_: object) -> bool:
+        return False
+
+    def subscribe(self, *_: object) -> None:
+        raise ConnectionError("the broker does not answer")
+
+
+def test_a_stream_that_cannot_start_is_a_503(client: TestClient, app: FastAPI) -> None:
+    app.dependency_overrides[broker_of] = SilentBroker
+
+    response = client.get("/events/test")
+
+    assert_problem(response, 503)
+    assert "broker" not in response.text
+    assert response.headers["retry-after"] == "5"

@@ -1,0 +1,39 @@
+"""Rows of anything that a driver may return, and what is to be read of them."""
+
+from base64 import b64encode
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+from hypothesis import strategies as st
+
+AWKWARD = "=+-@\t\r\n'\",;|[]{}\\nulltrue\0\x01\x7f\x85\u2028\u2029\ufeffé😀א"
+
+texts = st.text() | st.text(AWKWARD)
+cells = (
+    st.none()
+    | texts
+    | st.booleans()
+    | st.integers(-(2**63), 2**64)
+    | st.floats()
+    | st.sampled_from([-0.0, 1e16, 5e-324])
+    | st.decimals(allow_nan=None)
+    | st.binary()
+    | st.datetimes(timezones=st.just(UTC))
+)
+tables = st.integers(2, 5).flatmap(
+    lambda width: st.lists(st.tuples(*[cells] * width), min_size=1, max_size=20)
+)
+
+
+def plain(cell: Any) -> bool | str | Decimal | None:
+    """Return what an export has for `cell`: nothing, a truth value, text or a number."""
+    if isinstance(cell, datetime):
+        return cell.isoformat().replace("+00:00", "Z")
+    if isinstance(cell, bytes):
+        return b64encode(cell).decode()
+    if isinstance(cell, bool) or not isinstance(cell, int | float | Decimal):
+        plain_cell: bool | str | None = cell
+        return plain_cell
+    number = Decimal(repr(cell)) if isinstance(cell, float) else Decimal(cell)
+    return number if number.is_finite() else None

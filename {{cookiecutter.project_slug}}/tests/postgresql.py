@@ -1,0 +1,117 @@
+"""A PostgreSQL server for the tests: that of `DATABASE_URL`, else one of their own."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from uuid import uuid4
+
+import psycopg
+import pytest
+from psycopg import sql
+from sqlalchemy import URL, make_url
+
+GIVEN_URL = os.environ.get("DATABASE_URL")
+START_SECONDS = 30
+# Nothing of it outlives the tests, so it need not survive a power failure.
+SERVER_OPTIONS = ("fsync=off", "synchronous_commit=off", "full_page_writes=off")
+
+
+def find_program(name: str) -> str | None:
+    """Return the path of a program of the server, which many systems keep out of `PATH`."""
+    installed = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"), reverse=True)
+    return shutil.which(name) or next(map(str, installed), None)
+
+
+@contextmanager
+def private_server(initdb: str, postgres: str) -> Iterator[URL]:
+    """Run a server on a free port, in a folder that goes with it. It refuses to run as root."""
+    user = "postgres" if os.name == "posix" and os.geteuid() == 0 else None
+    with tempfile.TemporaryDirectory() as folder, socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+        free.close()
+        if user:
+            shutil.chown(folder, user)
+        data = f"{folder}/data"
+        subprocess.run(  # noqa: S603
+            [initdb, "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-sync"],
+            check=True,
+            stdout=subprocess.DEVNULL,
+            user=user,
+        )
+        options = (*SERVER_OPTIONS, "listen_addresses=127.0.0.1", "unix_socket_directories=")
+        with open(f"{folder}/log", "w") as log:
+            server = subprocess.Popen(  # noqa: S603
+                [postgres, "-D", data, "-p", str(port), *(f"--{option}" for option in options)],
+                stderr=log,
+                user=user,
+            )
+        try:
+            yield URL.create("postgresql", "postgres", None, "127.0.0.1", port, "postgres")
+        finally:
+            server.send_signal(signal.SIGINT)
+            server.wait()
+
+
+def connect(url: URL) -> psycopg.Connection:
+    """Connect to a server that may still be starting."""
+    deadline = time.monotonic() + START_SECONDS
+    while True:
+        try:
+            return psycopg.connect(url.render_as_string(hide_password=False), autocommit=True)
+        except psycopg.OperationalError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)
+
+
+@pytest.fixture(scope="session")
+def database_server() -> Iterator[URL]:
+    """The URL of a server, to which tests add databases of their own."""
+    if GIVEN_URL:
+        yield make_url(GIVEN_URL).set(drivername="postgresql")
+        return
+    initdb, postgres = find_program("initdb"), find_program("postgres")
+    if initdb and postgres:
+        with private_server(initdb, postgres) as url:
+            yield url
+        return
+    reason = "no PostgreSQL: set DATABASE_URL, or install the server"
+    if os.environ.get("CI"):
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def own_database(database_server: URL) -> Iterator[tuple[URL, psycopg.Connection]]:
+    """The URL of a database that exists only for this run of the tests, and a connection to it."""
+    url = database_server.set(database=f"test_{uuid4().hex}")
+    name = sql.Identifier(str(url.database))
+    with connect(database_server) as server:
+        server.execute(sql.SQL("CREATE DATABASE {}").format(name))
+        with connect(url) as connection:
+            yield url, connection
+        server.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(name))
+
+
+@pytest.fixture(autouse=True)
+def empty_database(
+    own_database: tuple[URL, psycopg.Connection],
+    clean_environment: None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Point every test at a database without tables, which nobody else is connected to."""
+    url, connection = own_database
+    connection.execute(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    )
+    connection.execute("DROP SCHEMA public CASCADE")
+    connection.execute("CREATE SCHEMA public")
+    monkeypatch.setenv("DATABASE_URL", url.render_as_string(hide_password=False))

@@ -1,0 +1,18 @@
+"""Records that stay on one line."""
+
+import json
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from {{ cookiecutter.__package_name }}.streaming import escape_line_separators
+
+
+@given(st.text())
+def test_json_stays_the_same_value_on_one_line(text: str) -> None:
+    encoded = json.dumps(text, ensure_ascii=False).encode("utf-8", "surrogatepass")
+
+    escaped = escape_line_separators(encoded)
+
+    assert json.loads(escaped.decode("utf-8", "surrogatepass")) == text
+    assert len(escaped.decode("utf-8", "surrogatepass").splitlines()) == 1

@@ -1,0 +1,73 @@
+"""The health of the service."""
+
+import pytest
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+
+
+def answer() -> None:
+    """Stand in for a database that answers."""
+
+
+async def answer_later() -> None:
+    """Stand in for a broker that answers."""
+
+
+def fail() -> None:
+    """Stand in for a database that does not answer."""
+    raise ConnectionRefusedError("10.0.0.1")
+
+
+async def fail_later() -> None:
+    """Stand in for a broker that does not answer."""
+    fail()
+
+
+@pytest.fixture(autouse=True)
+def parts_answer(app: FastAPI, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let every part of the service answer."""
+#{% if cookiecutter.ndjson or cookiecutter.csv %}
+    monkeypatch.setattr(app.state.database, "ping", answer)
+#{% endif %}
+#{% if cookiecutter.sse %}
+    monkeypatch.setattr(app.state.broker, "ping", answer_later)
+#{% endif %}
+
+
+def test_a_service_whose_parts_answer_is_well(idle_client: TestClient) -> None:
+    response = idle_client.get("/health")
+
+    assert response.status_code == 200
+    assert response.json() == {"status": "ok"}
+
+
+#{% if (cookiecutter.ndjson or cookiecutter.csv) and cookiecutter.sse %}
+@pytest.mark.parametrize("part", ["database", "broker"])
+#{% elif cookiecutter.sse %}
+@pytest.mark.parametrize("part", ["broker"])
+#{% else %}
+@pytest.mark.parametrize("part", ["database"])
+#{% endif %}
+def test_a_part_that_does_not_answer_is_a_problem(
+    app: FastAPI, idle_client: TestClient, monkeypatch: pytest.MonkeyPatch, part: str
+) -> None:
+    ping = {"database": fail, "broker": fail_later}[part]
+    monkeypatch.setattr(getattr(app.state, part), "ping", ping)
+
+    response = idle_client.get("/health")
+
+    assert response.status_code == 503
+    assert response.json()["detail"] == "ConnectionRefusedError: a part does not answer."
+    assert "10.0.0.1" not in response.text
+#{% if cookiecutter.ndjson or cookiecutter.csv %}
+
+
+def test_a_service_starts_without_its_database(
+    app: FastAPI, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(app.state.database, "prepare", fail)
+
+    with TestClient(app) as client:
+        assert client.get("/").status_code == 200
+    assert "The database does not answer" in caplog.text
+#{% endif %}
