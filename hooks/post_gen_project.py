@@ -12,7 +12,11 @@ Answers = dict[str, Any]
 PATHS = {
     "sse": ["src/{package}/events", "tests/events"],
     "memory": ["src/{package}/events/memory.py", "tests/events/test_memory.py"],
-    "redis": ["src/{package}/events/redis.py", "tests/events/test_redis.py"],
+    "redis": [
+        "src/{package}/events/redis.py",
+        "tests/events/redis_server.py",
+        "tests/events/test_redis.py",
+    ],
     "exports": ["src/{package}/exports", "tests/exports"],
     "ndjson": [
         "src/{package}/exports/items.py",

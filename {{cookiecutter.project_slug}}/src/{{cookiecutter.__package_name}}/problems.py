@@ -10,6 +10,9 @@ from typing import Any
 
 from fastapi import Request
 from fastapi.exceptions import RequestValidationError
+#{% if cookiecutter.sse and cookiecutter.event_broker == "redis" %}
+from redis.exceptions import RedisError
+#{% endif %}
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 #{% if cookiecutter.request_id %}
@@ -18,6 +21,8 @@ from .middleware.request_id import request_id
 
 logger = logging.getLogger(__name__)
 #{% endif %}
+
+MAX_ERRORS = 20
 
 
 class ProblemResponse(Response):
@@ -45,12 +50,19 @@ async def http_problem(_: Request, error: HTTPException) -> Response:
 
 
 async def validation_problem(_: Request, error: RequestValidationError) -> Response:
-    """Answer a request that does not fit: 422, with one entry in `errors` for each misfit."""
-    errors = [{"loc": each["loc"], "msg": each["msg"]} for each in error.errors()]
+    """Answer a request that does not fit: 422, with an entry in `errors` for the first misfits."""
+    errors = [{"loc": each["loc"], "msg": each["msg"]} for each in error.errors()[:MAX_ERRORS]]
     detail = "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in errors)
     return ProblemResponse(422, detail, errors=errors)
 
 
+#{% if cookiecutter.sse and cookiecutter.event_broker == "redis" %}
+async def broker_problem(_: Request, __: RedisError) -> Response:
+    """Answer what needs the broker while it is away: 503."""
+    return ProblemResponse(503, "The broker of events does not answer.", {"Retry-After": "5"})
+
+
+#{% endif %}
 #{% if cookiecutter.request_id %}
 async def server_problem(_: Request, error: Exception) -> Response:
     """Answer what nobody expected: 500. The server logs the traceback, the client never sees it."""
@@ -67,4 +79,7 @@ ProblemHandler = Callable[[Request, Any], Coroutine[Any, Any, Response]]
 problem_handlers: dict[int | type[Exception], ProblemHandler] = {
     HTTPException: http_problem,
     RequestValidationError: validation_problem,
+#{% if cookiecutter.sse and cookiecutter.event_broker == "redis" %}
+    RedisError: broker_problem,
+#{% endif %}
 }

@@ -101,8 +101,10 @@ class Settings(BaseSettings):
     """How many events a slow client may lag behind before it is disconnected."""
     max_event_bytes: Annotated[int, Field(ge=1)] = 256 * 1024
     """How large the body of a publish may be."""
+#{% if cookiecutter.event_broker == "memory" %}
     max_topics: Annotated[int, Field(ge=1)] = 10_000
-    """How many topics have a history; the least recently used one goes first."""
+    """How many topics that nobody follows have a history; the least recently used goes first."""
+#{% endif %}
     max_topics_per_stream: Annotated[int, Field(ge=1)] = 50
     """How many topics one connection may carry."""
 #{% endif %}

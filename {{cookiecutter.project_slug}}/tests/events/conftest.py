@@ -10,13 +10,18 @@ import pytest
 from {{ cookiecutter.__package_name }}.events.broker import Broker
 #{% if cookiecutter.event_broker == "redis" %}
 from {{ cookiecutter.__package_name }}.events.redis import RedisBroker
+#{% else %}
+from {{ cookiecutter.__package_name }}.events.memory import MemoryBroker
+#{% endif %}
+#{% if cookiecutter.ndjson or cookiecutter.csv %}
+from {{ cookiecutter.__package_name }}.exports import Database
+#{% endif %}
+#{% if cookiecutter.event_broker == "redis" %}
 from {{ cookiecutter.__package_name }}.settings import Settings
 
 from .redis_server import redis_server, redis_url
 
 __all__ = ["redis_server", "redis_url"]
-#{% else %}
-from {{ cookiecutter.__package_name }}.events.memory import MemoryBroker
 #{% endif %}
 
 
@@ -35,6 +40,14 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
+#{% if cookiecutter.ndjson or cookiecutter.csv %}
+@pytest.fixture(autouse=True)
+def no_sample_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Save the time that it takes to make rows which no test of the events reads."""
+    monkeypatch.setattr(Database, "prepare", lambda database: None)
+
+
+#{% endif %}
 #{% if cookiecutter.event_broker == "redis" %}
 @pytest.fixture
 def settings(redis_url: str) -> Settings:

@@ -3,6 +3,7 @@
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
 import time
@@ -21,7 +22,7 @@ PATIENCE = 10.0
 
 
 class RedisServer:
-    """A process that listens on a socket in `folder`, where it keeps its data too."""
+    """A process that keeps its data in `folder`."""
 
     def __init__(self, folder: Path, *options: str) -> None:
         program = shutil.which("redis-server") or shutil.which("valkey-server")
@@ -30,9 +31,10 @@ class RedisServer:
             if os.environ.get("CI"):
                 pytest.fail(reason)
             pytest.skip(reason)
-        socket = folder / "redis.sock"
-        self.url = f"unix://{socket}"
-        self._command = [program, "--port", "0", "--unixsocket", str(socket), "--dir", str(folder)]
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            port = listener.getsockname()[1]
+        self.url = f"redis://127.0.0.1:{port}"
+        self._command = [program, "--bind", "127.0.0.1", "--port", str(port), "--dir", str(folder)]
         self._command += ["--save", "", *options]
 
     def start(self) -> None:
@@ -70,7 +72,6 @@ def redis_server() -> Iterator[str]:
     if GIVEN_URL:
         yield GIVEN_URL
         return
-    # The path of a socket must be short.
     with tempfile.TemporaryDirectory() as folder:
         server = RedisServer(Path(folder))
         server.start()

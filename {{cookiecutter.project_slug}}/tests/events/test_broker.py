@@ -405,7 +405,7 @@ topic_numbers = count()
 
 @given(steps=steps)
 @configured(
-    max_examples=60,
+    max_examples=50,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )

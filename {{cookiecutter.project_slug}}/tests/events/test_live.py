@@ -17,7 +17,9 @@ from {{ cookiecutter.__package_name }}.settings import Settings
 
 @pytest.fixture
 def settings(settings: Settings) -> Settings:
-    return settings.model_copy(update={"heartbeat_seconds": 0.05, "subscriber_buffer": 8})
+    """Limits that tests reach, and one that ends a stream which a test would wait for in vain."""
+    limits = {"heartbeat_seconds": 0.05, "subscriber_buffer": 8, "max_stream_seconds": 20}
+    return settings.model_copy(update=limits)
 
 
 @pytest.fixture

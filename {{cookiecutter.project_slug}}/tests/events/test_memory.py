@@ -76,8 +76,8 @@ async def test_a_topic_that_was_forgotten_may_have_lost_events(broker: MemoryBro
 
 
 async def test_a_topic_that_is_followed_is_kept(broker: MemoryBroker) -> None:
+    await broker.publish("a", b"1")
     async with broker.subscribe(["a"], None):
-        await broker.publish("a", b"1")
         for topic in "bcde":
             await broker.publish(topic, b"2")
 
@@ -152,6 +152,14 @@ async def test_an_id_of_an_earlier_life_is_unknown_in_the_next(
     assert old < new
     assert await replay(later, "a", old) == ([b"2"], True)
     assert await replay(earlier, "a", new) == ([b"1"], True)
+
+
+async def test_an_id_that_is_still_to_come_is_unknown(broker: MemoryBroker) -> None:
+    id = await broker.finish("a", b"1")
+    to_come = f"{id[:-1]}9"
+
+    assert await replay(broker, "a", to_come) == ([b"1"], True)
+    assert not await broker.is_over(["a"], to_come)
 
 
 async def test_events_that_come_at_once_wake_a_reader_once(broker: MemoryBroker) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from anyio import create_task_group, fail_after, sleep
+from anyio.lowlevel import checkpoint
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
@@ -20,6 +21,8 @@ from {{ cookiecutter.__package_name }}.events.redis import (
     ID,
     MAX_CONNECTIONS,
     PREFIX,
+    RECENT,
+    TOPICS,
     EventsLost,
     RedisBroker,
     keys_of,
@@ -69,6 +72,13 @@ async def publish_when_possible(broker: RedisBroker, topic: str, number: int) ->
                 return await broker.publish(topic, b"%d" % number)
             except RedisError:
                 await sleep(0.01)
+
+
+async def pass_time(redis: Redis, seconds: int) -> None:
+    """Set the clock of the broker forward; the one of the machine stays behind."""
+    newest: Any = await redis.hget(CLOCK, "newest")
+    milliseconds, number = newest.decode().split("-")
+    await redis.hset(CLOCK, "newest", f"{int(milliseconds) + seconds * 1000}-{number}")
 
 
 async def expect_loss(subscription: Subscription) -> None:
@@ -287,6 +297,23 @@ async def test_while_redis_is_away_nothing_is_claimed_and_streams_wait(
     await broker.close()
 
 
+async def test_a_restart_between_two_publishes_is_no_error(
+    start_server: Callable[..., RedisServer],
+) -> None:
+    server = start_server(*KEEPS_ALL)
+    broker = broker_of(server)
+    first = await broker.publish("a", b"1")
+    server.stop()
+    server.start()
+    await sleep(0.01)
+
+    second = await broker.publish("a", b"2")
+
+    assert first[:13] == second[:13]
+    assert first < second
+    await broker.close()
+
+
 async def test_a_redis_that_hangs_is_an_error(
     start_server: Callable[..., RedisServer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -332,7 +359,8 @@ async def test_a_wrong_password_is_an_error(start_server: Callable[..., RedisSer
     server = start_server()
     async with Redis.from_url(server.url) as redis:
         await redis.config_set("requirepass", "right")
-    broker = RedisBroker(f"{server.url}?password=wrong", history=1, history_seconds=1, buffer=1)
+    url = server.url.replace("redis://", "redis://:wrong@")
+    broker = RedisBroker(url, history=1, history_seconds=1, buffer=1)
 
     with pytest.raises(RedisError):
         await broker.ping()
@@ -341,38 +369,69 @@ async def test_a_wrong_password_is_an_error(start_server: Callable[..., RedisSer
     await broker.close()
 
 
+async def test_what_waits_for_redis_can_be_cancelled_at_any_time(make_broker: MakeBroker) -> None:
+    broker = make_broker()
+    await broker.ping()
+
+    async def publish_for_ever() -> None:
+        while True:
+            await broker.publish("a", b"1")
+
+    for steps in range(50):
+        task = asyncio.create_task(publish_for_ever())
+        for _ in range(steps):
+            await checkpoint()
+        task.cancel()
+        await asyncio.wait([task], timeout=PATIENCE)
+
+        assert task.cancelled()
+
+
 async def test_history_is_exact(make_broker: MakeBroker, redis: Redis) -> None:
     broker = make_broker(history=3)
 
     await publish(broker, "a", *range(200))
 
     assert await redis.xlen(keys_of("a")[0]) == 3
+    assert await redis.zcard(TOPICS) == 1
 
 
 async def test_old_events_expire(make_broker: MakeBroker, redis: Redis) -> None:
-    broker = make_broker(history_seconds=0.001)
-    first, *_ = await publish(broker, "a", 1)
-    await sleep(0.01)
-
-    async with broker.subscribe(["a"], EARLIEST) as earliest:
-        assert earliest.position is not None
-    async with broker.subscribe(["a"], first) as resumed:
-        assert not resumed.reset
-    second, *_ = await publish(broker, "a", 2)
-
-    entries: Any = await redis.xrange(keys_of("a")[0])
-    assert [id.decode() for id, _ in entries] == [second[14:]]
-
-
-async def test_a_topic_that_was_forgotten_may_have_lost_events(make_broker: MakeBroker) -> None:
-    broker = make_broker(history_seconds=0.001)
+    broker = make_broker(history_seconds=60)
     first, second = await publish(broker, "a", 1, 2)
-    await broker.finish("b", b"3")
-    await sleep(0.01)
+    await pass_time(redis, 40)
+    third, *_ = await publish(broker, "a", 3)
+    await pass_time(redis, 40)
 
+    for last_event_id, reset in ((EARLIEST, False), (first, True), (second, False)):
+        async with broker.subscribe(["a"], last_event_id) as subscription:
+            assert numbers(await take(subscription, 1)) == [3]
+        assert subscription.reset is reset
+    fourth, *_ = await publish(broker, "a", 4)
+    entries: Any = await redis.xrange(keys_of("a")[0])
+    assert [id.decode() for id, _ in entries] == [third[14:], fourth[14:]]
+
+
+async def test_a_topic_that_is_forgotten_may_have_lost_events(
+    make_broker: MakeBroker, redis: Redis
+) -> None:
+    broker = make_broker(history_seconds=60)
+    first, second = await publish(broker, "a", 1, 2)
+    done = await broker.finish("b", b"3")
+    await pass_time(redis, 61)
     other, *_ = await publish(broker, "b", 4)
 
-    for last_event_id, reset in ((first, True), (second, True), (other, False)):
+    for last_event_id, reset in ((first, True), (second, True), (done, False), (other, False)):
+        async with broker.subscribe(["a"], last_event_id) as subscription:
+            assert subscription.reset is reset
+
+
+async def test_when_all_is_forgotten_all_may_be_lost(make_broker: MakeBroker, redis: Redis) -> None:
+    broker = make_broker()
+    first, second = await publish(broker, "a", 1, 2)
+    await redis.delete(TOPICS, RECENT, *keys_of("a"))
+
+    for last_event_id, reset in ((first, True), (second, False)):
         async with broker.subscribe(["a"], last_event_id) as subscription:
             assert subscription.reset is reset
 
@@ -395,11 +454,11 @@ async def test_ids_go_on_when_the_clock_of_the_machine_is_set_back(
 ) -> None:
     broker = make_broker()
     first, *_ = await publish(broker, "a", 1)
-    await redis.hset(CLOCK, "newest", f"9999999999999-{first[28:]}")
+    await pass_time(redis, 1000)
 
-    second, *_ = await publish(broker, "a", 2)
+    second, third = await publish(broker, "a", 2, 3)
 
-    assert first < second
+    assert int(first[14:27]) + 1_000_000 == int(second[14:27]) == int(third[14:27])
     async with broker.subscribe(["a"], second) as subscription:
         assert not subscription.reset
 

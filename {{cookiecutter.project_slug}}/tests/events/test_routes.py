@@ -20,7 +20,9 @@ FIRST_LIFE = "1000000000000-000000000001"
 
 @pytest.fixture
 def settings(settings: Settings) -> Settings:
-    return settings.model_copy(update={"max_event_bytes": 100_000, "max_topics_per_stream": 3})
+    """Limits that tests reach, and one that ends a stream which a test would wait for in vain."""
+    limits = {"max_event_bytes": 100_000, "max_topics_per_stream": 3, "max_stream_seconds": 20}
+    return settings.model_copy(update=limits)
 
 
 @pytest.fixture

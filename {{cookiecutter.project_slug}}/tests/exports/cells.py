@@ -9,7 +9,13 @@ from hypothesis import strategies as st
 
 AWKWARD = "=+-@\t\r\n'\",;|[]{}\\nulltrue\0\x01\x7f\x85\u2028\u2029\ufeffé😀א"
 
-texts = st.text() | st.text(AWKWARD)
+# Any character but half of a pair. `st.text()` makes a table of all of Unicode first, in seconds.
+characters = st.one_of(
+    st.sampled_from(AWKWARD),
+    st.integers(0, 0xD7FF).map(chr),
+    st.integers(0xE000, 0x10FFFF).map(chr),
+)
+texts = st.lists(characters).map("".join)
 cells = (
     st.none()
     | texts
@@ -22,7 +28,7 @@ cells = (
     | st.datetimes(timezones=st.just(UTC))
 )
 tables = st.integers(2, 5).flatmap(
-    lambda width: st.lists(st.tuples(*[cells] * width), min_size=1, max_size=20)
+    lambda width: st.lists(st.tuples(*[cells] * width), min_size=1, max_size=5)
 )
 
 

@@ -11,10 +11,13 @@ from fastapi import FastAPI
 from sqlalchemy import Table
 
 from {{ cookiecutter.__package_name }}.exports import Database
+from {{ cookiecutter.__package_name }}.exports import database as database_module
 from {{ cookiecutter.__package_name }}.settings import Settings
 
 from .formats import EXPORTS, Export
 
+SAMPLE_ROWS = 50
+"""How many rows a new database has here: they take most of a short test's time."""
 #{% if cookiecutter.database == "sqlite" %}
 FAILURE = "abs(CASE id WHEN {id} THEN -9223372036854775807 - 1 ELSE 0 END) = 0"
 #{% else %}
@@ -56,6 +59,11 @@ class Content:
         """How many connections are in use."""
         pool: Any = self.database.engine.pool
         return int(pool.checkedout())
+
+
+@pytest.fixture(autouse=True)
+def few_samples(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(database_module, "SAMPLE_ROWS", SAMPLE_ROWS)
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
-from .conftest import Content
+from .conftest import SAMPLE_ROWS, Content
 from .formats import Export
 
 AWKWARD_TEXTS = [
@@ -71,7 +71,7 @@ def test_all_rows_arrive_in_the_order_of_their_keys(
 def test_samples_are_there_from_the_start(client: TestClient, export: Export) -> None:
     records = export.read(client.get(export.path).text)
 
-    assert ids(records) == list(range(1, 1001))
+    assert ids(records) == list(range(1, SAMPLE_ROWS + 1))
     assert records[6]["name"] == export.row(7)["name"]
 
 
@@ -103,7 +103,7 @@ def test_an_export_that_was_cut_off_is_resumed_after_its_last_key(
     client: TestClient, export: Export
 ) -> None:
     whole = export.read(client.get(export.path).text)
-    start = export.read(client.get(f"{export.path}?limit=600").text)
+    start = export.read(client.get(f"{export.path}?limit=30").text)
 
     rest = export.read(client.get(f"{export.path}?after={start[-1]['id']}").text)
 
@@ -159,9 +159,8 @@ def test_head_has_the_headers_of_get_and_reads_nothing(
         assert response.headers[name] == expected[name]
 
 
-@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE"])
-def test_other_methods_are_refused(client: TestClient, export: Export, method: str) -> None:
-    response = client.request(method, export.path)
+def test_other_methods_are_refused(idle_client: TestClient, export: Export) -> None:
+    response = idle_client.post(export.path)
 
     assert response.status_code == 405
     assert response.headers["Content-Type"] == "application/problem+json"
@@ -171,8 +170,10 @@ def test_other_methods_are_refused(client: TestClient, export: Export, method: s
     "query",
     ["after=x", "after=", "after=1.5", "after=9223372036854775808", "limit=-1", "limit=many"],
 )
-def test_a_part_that_cannot_be_is_refused(client: TestClient, export: Export, query: str) -> None:
-    response = client.get(f"{export.path}?{query}")
+def test_a_part_that_cannot_be_is_refused(
+    idle_client: TestClient, export: Export, query: str
+) -> None:
+    response = idle_client.get(f"{export.path}?{query}")
 
     assert response.status_code == 422
     assert response.headers["Content-Type"] == "application/problem+json"
@@ -200,8 +201,8 @@ def test_a_failure_in_mid_stream_is_a_failed_transfer(
     export: Export,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    content.replace(export.table, [export.row(id) for id in range(5000)])
-    content.fail_at(export.table, 4000)
+    content.replace(export.table, [export.row(id) for id in range(2000)])
+    content.fail_at(export.table, 1900)
 
     with httpx2.stream("GET", server + export.path) as response:
         body = response.iter_raw()
@@ -232,7 +233,7 @@ def test_a_client_that_leaves_takes_no_connection_along(
 def test_an_export_does_not_see_what_changes_while_it_runs(
     server: str, content: Content, export: Export
 ) -> None:
-    wide = [export.row(id, name="x" * 100_000) for id in range(200)]
+    wide = [export.row(id, name="x" * 100_000) for id in range(100)]
     content.replace(export.table, wide)
 
     with httpx2.stream("GET", server + export.path) as response:
@@ -241,13 +242,13 @@ def test_an_export_does_not_see_what_changes_while_it_runs(
         content.replace(export.table, [])
         text += "".join(parts)
 
-    assert ids(export.read(text)) == list(range(200))
+    assert ids(export.read(text)) == list(range(100))
 
 
 def test_exports_take_no_connection_from_each_other(
     server: str, content: Content, export: Export
 ) -> None:
-    content.replace(export.table, [export.row(id, name="x" * 100_000) for id in range(200)])
+    content.replace(export.table, [export.row(id, name="x" * 100_000) for id in range(50)])
     responses = []
 
     with httpx2.Client(limits=httpx2.Limits(), timeout=PATIENCE) as client:

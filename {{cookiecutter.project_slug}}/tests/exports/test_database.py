@@ -21,17 +21,13 @@ from sqlalchemy.exc import DBAPIError
 from {{ cookiecutter.__package_name }}.exports import Database, metadata
 from {{ cookiecutter.__package_name }}.exports import database as database_module
 #{% if cookiecutter.database == "sqlite" %}
-from {{ cookiecutter.__package_name }}.exports.database import SAMPLE_ROWS, SEED_BATCH
+from {{ cookiecutter.__package_name }}.exports.database import SEED_BATCH
 #{% else %}
-from {{ cookiecutter.__package_name }}.exports.database import (
-    SAMPLE_ROWS,
-    SEED_BATCH,
-    TooManyCursors,
-)
+from {{ cookiecutter.__package_name }}.exports.database import SEED_BATCH, TooManyCursors
 #{% endif %}
 from {{ cookiecutter.__package_name }}.settings import Settings
 
-from .conftest import Content
+from .conftest import SAMPLE_ROWS, Content
 
 tables = metadata.sorted_tables
 

@@ -86,6 +86,12 @@ class Exchange:
         await self._taking.wait()
         if not self._left.is_set():
             self.sent.put_nowait(message)
+        if message["type"] == "http.response.body" and not message.get("more_body"):
+            # A server reports the end of its response as a disconnect, and whatever stands
+            # between it and the application may take its time.
+            self._left.set()
+            for _ in range(5):
+                await asyncio.sleep(0)
 
     async def head(self) -> tuple[int, dict[str, str]]:
         """Wait for the status and the headers."""

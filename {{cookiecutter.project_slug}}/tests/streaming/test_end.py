@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator
 import pytest
 from starlette.types import Receive, Scope, Send
 
-from {{ cookiecutter.__package_name }}.streaming import Chunk, SlowReader
+from {{ cookiecutter.__package_name }}.streaming import Chunk, Reason, SlowReader, Streams
 from {{ cookiecutter.__package_name }}.streaming.response import StreamAborted
 
 from .conftest import Endings
@@ -184,17 +184,17 @@ async def test_a_server_that_cancels_the_response(
     assert endings.only == f"stream ended route=/stream lines=1 bytes=4 reason={reason}"
 
 
-async def test_the_first_reason_stands(endings: Endings) -> None:
-    app = application(one_chunk_then_nothing, TickerResponse)
+async def test_the_first_reason_stands() -> None:
+    streams = Streams(send_timeout=10, max_seconds=0, max_per_client=1, grace=10)
 
-    async with exchange(app) as request:
-        await first_chunk(request)
-        app.state.streams.drain()
-        app.state.streams.drain()
-        request.leave()
-        await request.response
+    with streams.admit("192.0.2.1", endless=True) as stream:
+        async with stream.running():
+            stream.stop(Reason.CLIENT_DISCONNECT)
+            stream.stop(Reason.SHUTDOWN)
+            await asyncio.Event().wait()
+        stream.stop(Reason.SHUTDOWN)
 
-    assert endings.only == "stream ended route=/stream lines=1 bytes=4 reason=shutdown"
+    assert stream.reason is Reason.CLIENT_DISCONNECT
 
 
 async def test_a_stream_outside_of_a_route_is_logged_too(endings: Endings) -> None:

@@ -36,7 +36,7 @@ async def empty() -> AsyncGenerator[Chunk, None]:
 
 async def waiting() -> AsyncGenerator[Chunk, None]:
     await asyncio.Event().wait()
-    yield
+    yield Chunk(b"", 0)
 
 
 async def test_a_proxy_is_told_not_to_buffer() -> None:

@@ -14,10 +14,11 @@ from dataclasses import dataclass
 from typing import Any, Literal
 from weakref import WeakValueDictionary
 
-from anyio import CancelScope
+from anyio import CancelScope, fail_after
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from .broker import EARLIEST, TopicFinished
 from .subscription import BufferedSubscription
@@ -199,6 +200,16 @@ def number_of(id: str) -> int:
     return int(id[28:])
 
 
+@contextmanager
+def patience(seconds: float) -> Iterator[None]:
+    """Raise `redis.exceptions.TimeoutError` when an answer takes longer."""
+    try:
+        with fail_after(seconds):
+            yield
+    except TimeoutError:
+        raise RedisTimeoutError(f"Redis did not answer within {seconds} seconds.") from None
+
+
 class RedisBroker:
     """Keeps `history` events of a topic for `history_seconds`, in Redis.
 
@@ -259,7 +270,8 @@ class RedisBroker:
 
     async def ping(self) -> None:
         """Implement `Broker.ping`: raises unless Redis could store an event now."""
-        await self._here().redis.set(f"{PREFIX}:ping", b"", ex=60)
+        with patience(TIMEOUT_SECONDS):
+            await self._here().redis.set(f"{PREFIX}:ping", b"", ex=60)
 
     async def close(self) -> None:
         """Give the connections back; the broker opens new ones when it is used again."""
@@ -277,7 +289,8 @@ class RedisBroker:
         """Return the state of `topics`, with the events after `last_event_id` of those to replay."""
         after = last_event_id if last_event_id and ID.fullmatch(last_event_id) else ""
         keys = [CLOCK, TOPICS, *(key for topic in topics for key in keys_of(topic))]
-        reply = await self._here().look(keys, [*self._limits, self._known, after, replay])
+        with patience(TIMEOUT_SECONDS):
+            reply = await self._here().look(keys, [*self._limits, self._known, after, replay])
         newest = reply[0].decode()
         self._known = max(self._known, newest)
         life = life_of(newest)
@@ -315,10 +328,11 @@ class RedisBroker:
             fields += ["name", name]
         if last:
             fields += ["last", "1"]
-        id: bytes | None = await self._here().publish(
-            [CLOCK, TOPICS, *keys_of(topic), RECENT],
-            [*self._limits, self._known, self._buffer, int(last), *fields],
-        )
+        with patience(TIMEOUT_SECONDS):
+            id: bytes | None = await self._here().publish(
+                [CLOCK, TOPICS, *keys_of(topic), RECENT],
+                [*self._limits, self._known, self._buffer, int(last), *fields],
+            )
         if id is None:
             raise TopicFinished(topic)
         self._known = max(self._known, id.decode())
@@ -340,7 +354,8 @@ class Session:
             url,
             max_connections=MAX_CONNECTIONS,
             timeout=TIMEOUT_SECONDS,
-            socket_timeout=TIMEOUT_SECONDS,
+            # redis-py would wait by `asyncio.wait_for`, which can lose a cancellation (Python 3.11).
+            socket_timeout=None,
             socket_connect_timeout=TIMEOUT_SECONDS,
             retry=Retry(NoBackoff(), 0),
             # Over RESP3 redis-py takes a connection that the server closed for a good one.
@@ -400,8 +415,6 @@ class Reader:
     async def run(self) -> None:
         """Deliver until `stop`. While Redis is away streams wait, and then go on where they were."""
         failures = 0
-        # Cancelling the task may do nothing: `asyncio.wait_for`, which redis-py uses, loses what
-        # comes in the moment that it ends (Python 3.11). A scope cancels until it is left.
         with self._scope:
             while True:
                 try:
@@ -430,7 +443,9 @@ class Reader:
 
     async def _read(self) -> list[tuple[bytes, dict[bytes, bytes]]]:
         after = stream_id_of(self._position)
-        reply: Any = await self._redis.xread({RECENT: after}, block=round(IDLE_SECONDS * 1000))
+        block = round(IDLE_SECONDS * 1000)
+        with patience(IDLE_SECONDS + TIMEOUT_SECONDS):
+            reply: Any = await self._redis.xread({RECENT: after}, block=block)
         entries: list[tuple[bytes, dict[bytes, bytes]]] = reply.get(RECENT.encode(), [])
         return entries
 

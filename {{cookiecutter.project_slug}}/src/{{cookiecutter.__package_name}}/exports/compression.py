@@ -16,12 +16,15 @@ from .ndjson import NDJSONResponse
 
 
 def install_compression(app: FastAPI) -> None:
-    """Compress the exports of `app` for clients that accept Zstandard or gzip."""
+    """Compress the exports of `app` for clients that accept Zstandard or gzip.
+
+    Every chunk leaves when it was sent: rows do not wait in the compressor for others to come.
+    """
 #{% if cookiecutter.ndjson %}
-    add_compress_type(NDJSONResponse.media_type)
+    add_compress_type(NDJSONResponse.media_type, streaming=True)
 #{% endif %}
 #{% if cookiecutter.csv %}
-    add_compress_type(CSVResponse.media_type)
+    add_compress_type(CSVResponse.media_type, streaming=True)
 #{% endif %}
 #{% if cookiecutter.sse %}
     # An event would wait in the compressor for others to come.

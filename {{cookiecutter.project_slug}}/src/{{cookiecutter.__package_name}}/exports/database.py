@@ -6,11 +6,7 @@ import time
 #{% endif %}
 from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-#{% if cookiecutter.database == "sqlite" %}
 from contextlib import contextmanager
-#{% else %}
-from contextlib import AbstractContextManager, contextmanager
-#{% endif %}
 from itertools import islice
 #{% if cookiecutter.database == "sqlite" %}
 from threading import Lock
@@ -33,7 +29,6 @@ from sqlalchemy import (
 )
 from sqlalchemy.engine.interfaces import DBAPIConnection
 #{% else %}
-from psycopg import ServerCursor
 from sqlalchemy import (
     BigInteger,
     Connection,
@@ -139,7 +134,7 @@ class Database:
         if not self._cursors.acquire(blocking=False):
             raise TooManyCursors
         try:
-            with self.connect() as connection, open_cursor(connection, statement) as cursor:
+            with self.connect() as connection, server_cursor(connection, statement) as cursor:
                 yield cursor
         finally:
             self._cursors.release()
@@ -218,14 +213,16 @@ def begin_transaction(connection: Connection) -> None:
 
 
 #{% else %}
-def open_cursor(connection: Connection, statement: Select[Any]) -> AbstractContextManager[Cursor]:
-    """Return psycopg's cursor of `statement`, which is declared on the server."""
+@contextmanager
+def server_cursor(connection: Connection, statement: Select[Any]) -> Iterator[Cursor]:
+    """Yield psycopg's cursor of `statement`, which is declared on the server."""
     compiled = statement.compile(
         dialect=connection.dialect, compile_kwargs={"render_postcompile": True}
     )
     driver_connection: Any = connection.connection
-    cursor: ServerCursor[Any] = driver_connection.cursor(name="export")
-    return cursor.execute(str(compiled).encode(), compiled.params)
+    with driver_connection.cursor(name="export") as cursor:
+        cursor.execute(str(compiled), compiled.params)
+        yield cursor
 
 
 #{% endif %}

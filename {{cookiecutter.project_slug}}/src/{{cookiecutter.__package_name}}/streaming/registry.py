@@ -117,8 +117,6 @@ class Streams:
 
     def drain(self) -> None:
         """Admit no more streams; end the endless ones now, and the others when `grace` is over."""
-        if self.draining:
-            return
         self.draining = True
         asyncio.get_running_loop().call_later(self.grace, self._stop, self._open)
         self._stop({stream for stream in self._open if stream.endless})
