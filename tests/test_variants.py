@@ -42,7 +42,7 @@ def check(project: Project, settings: dict[str, str]) -> None:
     """Check the types of a project, its dependencies, their names and its behaviour."""
     project.run("mypy", env=settings)
     project.run("--with", "deptry", "deptry", "--per-rule-ignores", UNUSED, ".", env=settings)
-    project.run("pytest", "-W", "error", env=settings)
+    project.run("pytest", "--cov", "-W", "error", env=settings)
     assert taken(project) <= pre_gen_project.DEPENDENCIES | sys.stdlib_module_names
 
 

@@ -9,6 +9,7 @@ import pytest
 import uvicorn
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
+from hypothesis import settings as hypothesis_settings
 
 from {{ cookiecutter.__package_name }}.main import create_app
 from {{ cookiecutter.__package_name }}.settings import Settings
@@ -18,6 +19,10 @@ from .postgresql import database_server as database_server
 from .postgresql import empty_database as empty_database
 from .postgresql import own_database as own_database
 #{% endif %}
+
+# How long an example takes says more about the machine than about the code.
+hypothesis_settings.register_profile("tests", deadline=None, max_examples=50)
+hypothesis_settings.load_profile("tests")
 
 
 @pytest.fixture(autouse=True)

@@ -67,10 +67,11 @@ class RedisServer:
 
 
 @pytest.fixture(scope="session")
-def redis_server() -> Iterator[str]:
-    """The URL of a server for all tests."""
+def redis_server(worker_id: str) -> Iterator[str]:
+    """The URL of a server, or of a database of one, that no other process of the tests uses."""
     if GIVEN_URL:
-        yield GIVEN_URL
+        number = worker_id.removeprefix("gw") if worker_id != "master" else "0"
+        yield f"{GIVEN_URL}?db={number}"
         return
     with tempfile.TemporaryDirectory() as folder:
         server = RedisServer(Path(folder))

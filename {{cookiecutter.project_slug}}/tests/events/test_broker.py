@@ -404,11 +404,7 @@ topic_numbers = count()
 
 
 @given(steps=steps)
-@configured(
-    max_examples=50,
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
-)
+@configured(suppress_health_check=[HealthCheck.function_scoped_fixture])
 async def test_whatever_happens_nothing_is_lost_or_comes_twice_without_a_reset(
     small_broker: Broker, steps: list[str]
 ) -> None:

@@ -6,7 +6,6 @@ import math
 import pytest
 from httpx2 import EventSource, Request, Response, ServerSentEvent
 from hypothesis import given
-from hypothesis import settings as configured
 from hypothesis import strategies as st
 
 from {{ cookiecutter.__package_name }}.events.wire import (
@@ -37,7 +36,6 @@ def decode(stream: bytes) -> list[ServerSentEvent]:
 
 
 @given(json_values)
-@configured(max_examples=40)
 def test_any_json_value_survives_the_way_to_a_client(value: object) -> None:
     event = Event("1-1", "a", encode_json(value), "tick")
 
@@ -50,7 +48,6 @@ def test_any_json_value_survives_the_way_to_a_client(value: object) -> None:
 
 
 @given(json_values)
-@configured(max_examples=40)
 def test_a_datum_is_one_line_for_every_reader(value: object) -> None:
     lines = Event("1-1", "a", encode_json(value)).alone.decode().splitlines()
 

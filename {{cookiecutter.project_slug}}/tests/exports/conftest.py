@@ -17,7 +17,8 @@ from {{ cookiecutter.__package_name }}.settings import Settings
 from .formats import EXPORTS, Export
 
 SAMPLE_ROWS = 50
-"""How many rows a new database has here: they take most of a short test's time."""
+SEED_BATCH = 100
+"""How many rows a new database has here, and how many are written at a time: few, to be fast."""
 #{% if cookiecutter.database == "sqlite" %}
 FAILURE = "abs(CASE id WHEN {id} THEN -9223372036854775807 - 1 ELSE 0 END) = 0"
 #{% else %}
@@ -64,6 +65,7 @@ class Content:
 @pytest.fixture(autouse=True)
 def few_samples(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(database_module, "SAMPLE_ROWS", SAMPLE_ROWS)
+    monkeypatch.setattr(database_module, "SEED_BATCH", SEED_BATCH)
 
 
 @pytest.fixture

@@ -230,39 +230,6 @@ def test_a_client_that_leaves_takes_no_connection_along(
     wait_until(lambda: content.connections == 0)
 
 
-def test_an_export_does_not_see_what_changes_while_it_runs(
-    server: str, content: Content, export: Export
-) -> None:
-    wide = [export.row(id, name="x" * 100_000) for id in range(100)]
-    content.replace(export.table, wide)
-
-    with httpx2.stream("GET", server + export.path) as response:
-        parts = response.iter_text()
-        text = next(parts)
-        content.replace(export.table, [])
-        text += "".join(parts)
-
-    assert ids(export.read(text)) == list(range(100))
-
-
-def test_exports_take_no_connection_from_each_other(
-    server: str, content: Content, export: Export
-) -> None:
-    content.replace(export.table, [export.row(id, name="x" * 100_000) for id in range(50)])
-    responses = []
-
-    with httpx2.Client(limits=httpx2.Limits(), timeout=PATIENCE) as client:
-        for _ in range(20):
-            request = client.build_request("GET", server + export.path)
-            responses.append(client.send(request, stream=True))
-        health = client.get(f"{server}/health")
-        for response in responses:
-            response.close()
-
-    assert {response.status_code for response in responses} == {200}
-    assert health.status_code == 200
-
-
 def test_a_service_whose_database_does_not_answer_starts_and_says_so(
     app: FastAPI, export: Export, unreadable_url: str
 ) -> None:

@@ -58,6 +58,7 @@ def test_without_escapes_text_is_read_back_as_it_is(first: str, second: str) -> 
         ("null", b'"null"'),
         ('a "b", c', b'"a ""b"", c"'),
         ('back\\slash "q"', b'"back\\slash ""q"""'),
+        ("back\\slash\\", b'"back\\slash\\"'),
         ("line\r\nend", b'"line\r\nend"'),
         ("\0", b'"\0"'),
         ("=1+1", b'"\'=1+1"'),

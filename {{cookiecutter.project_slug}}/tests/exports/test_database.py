@@ -20,14 +20,12 @@ from sqlalchemy.exc import DBAPIError
 
 from {{ cookiecutter.__package_name }}.exports import Database, metadata
 from {{ cookiecutter.__package_name }}.exports import database as database_module
-#{% if cookiecutter.database == "sqlite" %}
-from {{ cookiecutter.__package_name }}.exports.database import SEED_BATCH
-#{% else %}
-from {{ cookiecutter.__package_name }}.exports.database import SEED_BATCH, TooManyCursors
+#{% if cookiecutter.database == "postgresql" %}
+from {{ cookiecutter.__package_name }}.exports.database import TooManyCursors
 #{% endif %}
 from {{ cookiecutter.__package_name }}.settings import Settings
 
-from .conftest import SAMPLE_ROWS, Content
+from .conftest import SAMPLE_ROWS, SEED_BATCH, Content
 
 tables = metadata.sorted_tables
 

@@ -11,6 +11,8 @@ from sqlalchemy import ColumnElement, Select
 from ..streaming import Chunk
 from .database import Database
 
+Chunks = Generator[Chunk, None, None]
+
 FIRST_BATCH = 10
 LARGEST_BATCH = 1000
 CHUNK_BYTES = 64 * 1024
@@ -60,12 +62,17 @@ class Rows:
                 step = loop.run_in_executor(self.database.readers, next, source, None)
                 yield chunk
         finally:
+            # Held up by no scope of anyio, and not ended by a cancellation of asyncio.
             with CancelScope(shield=True):
-                # A failure that nobody waits for any more was not the end of this stream.
-                await asyncio.gather(step, return_exceptions=True)
-                await loop.run_in_executor(self.database.readers, source.close)
+                await asyncio.shield(self._close(source, step))
 
-    def _encoded(self, encoder: Encoder) -> Generator[Chunk, None, None]:
+    async def _close(self, source: Chunks, step: asyncio.Future[Chunk | None]) -> None:
+        # A failure that nobody waits for any more was not the end of this stream.
+        await asyncio.gather(step, return_exceptions=True)
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(self.database.readers, source.close)
+
+    def _encoded(self, encoder: Encoder) -> Chunks:
         header = encoder.header
         size = FIRST_BATCH
         with self.database.cursor(self.statement) as cursor:
