@@ -58,7 +58,8 @@ def test_a_wrong_setting_stops_serve(
 
     result = CliRunner().invoke(cli, ["serve"])
 
-    assert str(result.exception).startswith("PORT='eighty' is not accepted")
+    assert result.stderr.startswith("PORT='eighty' is not accepted")
+    assert result.exit_code
     assert served == {}
 
 

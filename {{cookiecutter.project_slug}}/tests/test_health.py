@@ -1,16 +1,15 @@
 """The health of the service."""
 
+from collections.abc import Callable
+
 import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 
+#{% if cookiecutter.ndjson or cookiecutter.csv %}
 def answer() -> None:
     """Stand in for a database that answers."""
-
-
-async def answer_later() -> None:
-    """Stand in for a broker that answers."""
 
 
 def fail() -> None:
@@ -18,11 +17,18 @@ def fail() -> None:
     raise ConnectionRefusedError("10.0.0.1")
 
 
+#{% endif %}
+#{% if cookiecutter.sse %}
+async def answer_later() -> None:
+    """Stand in for a broker that answers."""
+
+
 async def fail_later() -> None:
     """Stand in for a broker that does not answer."""
-    fail()
+    raise ConnectionRefusedError("10.0.0.1")
 
 
+#{% endif %}
 @pytest.fixture(autouse=True)
 def parts_answer(app: FastAPI, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let every part of the service answer."""
@@ -41,17 +47,24 @@ def test_a_service_whose_parts_answer_is_well(idle_client: TestClient) -> None:
     assert response.json() == {"status": "ok"}
 
 
-#{% if (cookiecutter.ndjson or cookiecutter.csv) and cookiecutter.sse %}
-@pytest.mark.parametrize("part", ["database", "broker"])
-#{% elif cookiecutter.sse %}
-@pytest.mark.parametrize("part", ["broker"])
-#{% else %}
-@pytest.mark.parametrize("part", ["database"])
+@pytest.mark.parametrize(
+    ("part", "ping"),
+    [
+#{% if cookiecutter.ndjson or cookiecutter.csv %}
+        ("database", fail),
 #{% endif %}
+#{% if cookiecutter.sse %}
+        ("broker", fail_later),
+#{% endif %}
+    ],
+)
 def test_a_part_that_does_not_answer_is_a_problem(
-    app: FastAPI, idle_client: TestClient, monkeypatch: pytest.MonkeyPatch, part: str
+    app: FastAPI,
+    idle_client: TestClient,
+    monkeypatch: pytest.MonkeyPatch,
+    part: str,
+    ping: Callable[[], object],
 ) -> None:
-    ping = {"database": fail, "broker": fail_later}[part]
     monkeypatch.setattr(getattr(app.state, part), "ping", ping)
 
     response = idle_client.get("/health")

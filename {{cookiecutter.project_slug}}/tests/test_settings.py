@@ -1,8 +1,10 @@
 """Settings come from the environment and `.env`; a wrong value stops the start."""
 
+import re
 from pathlib import Path
 
 import pytest
+from uvicorn.config import STARTUP_FAILURE
 
 from {{ cookiecutter.__package_name }}.settings import load_settings
 
@@ -41,32 +43,41 @@ WRONG = [
 
 @pytest.mark.parametrize(("name", "value"), WRONG)
 def test_a_wrong_value_ends_the_start_with_one_line_that_names_it(
-    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str, value: str
 ) -> None:
     monkeypatch.setenv(name, value)
 
     with pytest.raises(SystemExit) as stop:
         load_settings()
 
-    sentence = str(stop.value)
-    assert sentence.startswith(f"{name}='{value}' is not accepted: ")
-    assert "\n" not in sentence
+    said = capsys.readouterr().err
+    assert said.startswith(f"{name}='{value}' is not accepted: ")
+    assert said.count("\n") == 1
+    assert stop.value.code == STARTUP_FAILURE
 
 
-def test_every_wrong_value_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_wrong_value_is_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setenv("PORT", "eighty")
     monkeypatch.setenv("LOG_LEVEL", "LOUD")
 
-    with pytest.raises(SystemExit, match=r"PORT='eighty' .*; LOG_LEVEL='LOUD' "):
+    with pytest.raises(SystemExit):
         load_settings()
+
+    assert re.match(r"PORT='eighty' .*; LOG_LEVEL='LOUD' ", capsys.readouterr().err)
 
 
 #{% if cookiecutter.ndjson or cookiecutter.csv %}
-def test_a_password_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_password_is_not_shown(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setenv("DATABASE_URL", "mysql://me:p@ss/word@127.0.0.1/data")
 
-    with pytest.raises(SystemExit, match=r"DATABASE_URL='mysql://\*\*\*@127.0.0.1/data' "):
+    with pytest.raises(SystemExit):
         load_settings()
+
+    assert "DATABASE_URL='mysql://***@127.0.0.1/data' " in capsys.readouterr().err
 
 
 #{% endif %}

@@ -1,14 +1,15 @@
 """Every setting, its unit and its default: from the environment, then from `.env`."""
 
 import re
-from typing import Annotated, Literal
+import sys
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
 #{% if cookiecutter.ndjson or cookiecutter.csv or (cookiecutter.sse and cookiecutter.event_broker == "redis") %}
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 #{% else %}
 from pydantic import BeforeValidator, Field, ValidationError
 #{% endif %}
-from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 #{% if cookiecutter.sse and cookiecutter.event_broker == "redis" %}
 from redis.asyncio.connection import parse_url
@@ -17,6 +18,7 @@ from redis.asyncio.connection import parse_url
 from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 #{% endif %}
+from uvicorn.config import STARTUP_FAILURE
 
 LogLevel = Annotated[
     Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"],
@@ -120,10 +122,13 @@ def load_settings() -> Settings:
     try:
         return Settings()
     except ValidationError as error:
-        raise SystemExit("; ".join(map(_sentence, error.errors()))) from None
+        print("; ".join(map(sentence, error.errors())), file=sys.stderr)
+        # The status by which uvicorn knows that a worker would fail again.
+        sys.exit(STARTUP_FAILURE)
 
 
-def _sentence(error: ErrorDetails) -> str:
+def sentence(error: Mapping[str, Any]) -> str:
+    """Say what is wrong with a setting, without the credentials of a URL."""
     name = "_".join(map(str, error["loc"])).upper()
     given = CREDENTIALS.sub("***", repr(error["input"]))
     return f"{name}={given} is not accepted: {error['msg'].removeprefix('Value error, ')}"

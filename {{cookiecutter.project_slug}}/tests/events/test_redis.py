@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from anyio import create_task_group, fail_after, sleep
 from anyio.lowlevel import checkpoint
+from fastapi.testclient import TestClient
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
@@ -27,6 +28,8 @@ from {{ cookiecutter.__package_name }}.events.redis import (
     RedisBroker,
     keys_of,
 )
+from {{ cookiecutter.__package_name }}.main import create_app
+from {{ cookiecutter.__package_name }}.settings import Settings
 
 from .conftest import MakeBroker
 from .redis_server import RedisServer
@@ -498,3 +501,15 @@ def test_a_broker_can_be_used_in_one_event_loop_after_another(redis_url: str) ->
     assert asyncio.run(use())[0] == 1
     assert asyncio.run(use())[0] == 1
     asyncio.run(broker.close())
+
+
+def test_what_needs_an_absent_server_is_refused(start_server: Callable[..., RedisServer]) -> None:
+    server = start_server()
+    server.stop()
+    client = TestClient(create_app(Settings(redis_url=server.url)))
+
+    with client:
+        answers = [client.post("/events/a", json={"data": 1}), client.get("/events/a")]
+
+    assert [answer.status_code for answer in answers] == [503, 503]
+    assert answers[0].json()["detail"] == "The broker of events does not answer."
