@@ -77,9 +77,10 @@ def database(settings: Settings) -> Iterator[Database]:
 
 
 @pytest.fixture
-def content(app: FastAPI) -> Content:
+def content(app: FastAPI) -> Iterator[Content]:
     """The content of the database of `app`."""
-    return Content(app.state.database)
+    yield Content(app.state.database)
+    app.state.database.close()
 
 
 @pytest.fixture(params=EXPORTS, ids=lambda export: export.filename)

@@ -27,7 +27,7 @@ def install_compression(app: FastAPI) -> None:
     add_compress_type(CSVResponse.media_type, streaming=True)
 #{% endif %}
 #{% if cookiecutter.sse %}
-    # An event would wait in the compressor for others to come.
+    # Nine bytes of an event would become twenty-five, for proxies to take apart.
     remove_compress_type("text/event-stream")
 #{% endif %}
     app.add_middleware(CompressMiddleware, zstd_level=1, brotli=False, gzip_level=1)
