@@ -32,13 +32,14 @@ STANDARD_LIBRARY = sys.stdlib_module_names.union(
 DEPENDENCIES = frozenset(
     """
     annotated_doc annotated_types anyio ast_serialize brotli click conftest coverage deptry
-    dotenv fastapi fastapi_offline greenlet h11 httpcore2 httptools httpx2 hypothesis idna
-    iniconfig librt markdown_it markdown_it_py mdurl msgspec mypy mypy_extensions mypyc
+    dotenv execnet fastapi fastapi_offline greenlet h11 httpcore2 httptools httpx2 hypothesis
+    idna iniconfig librt markdown_it markdown_it_py mdurl msgspec mypy mypy_extensions mypyc
     opentelemetry opentelemetry_api packaging pathspec pip pluggy pre_commit psycopg
     psycopg_binary py pydantic pydantic_core pydantic_settings pygments pytest pytest_cov
-    python python3 python_dotenv pyyaml redis rich ruff shellingham sortedcontainers sqlalchemy
-    starlette starlette_compress tests truststore typer typing_extensions typing_inspection
-    tzdata uv uvicorn uvloop watchfiles websockets yaml zstandard
+    pytest_xdist python python3 python_dotenv pyyaml redis rich ruff shellingham
+    sortedcontainers sqlalchemy starlette starlette_compress tests truststore typer
+    typing_extensions typing_inspection tzdata uv uvicorn uvloop watchfiles websockets xdist
+    yaml zstandard
     """.split()
 )
 """The modules and distributions that a project installs, and the commands it is run by."""
