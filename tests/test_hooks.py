@@ -126,7 +126,11 @@ def test_nothing_chosen_is_removed(project: Path) -> None:
 
     post_gen_project.main(GOOD | {"database": "postgresql"})
 
-    redis = {"src/streaming_api/events/redis.py", "tests/events/test_redis.py"}
+    redis = {
+        "src/streaming_api/events/redis.py",
+        "tests/events/redis_server.py",
+        "tests/events/test_redis.py",
+    }
     assert before - listed(project) == redis
 
 
