@@ -13,8 +13,14 @@ from hypothesis import settings as hypothesis_settings
 
 from {{ cookiecutter.__package_name }}.main import create_app
 from {{ cookiecutter.__package_name }}.settings import Settings
-#{% if (cookiecutter.ndjson or cookiecutter.csv) and cookiecutter.database == "postgresql" %}
+#{% if ((cookiecutter.ndjson or cookiecutter.csv) and cookiecutter.database == "postgresql") or (cookiecutter.sse and cookiecutter.event_broker == "redis") %}
 
+#{% endif %}
+#{% if cookiecutter.sse and cookiecutter.event_broker == "redis" %}
+from .events.redis_server import redis_server as redis_server
+from .events.redis_server import redis_url as redis_url
+#{% endif %}
+#{% if (cookiecutter.ndjson or cookiecutter.csv) and cookiecutter.database == "postgresql" %}
 from .postgresql import database_server as database_server
 from .postgresql import empty_database as empty_database
 from .postgresql import own_database as own_database
@@ -33,16 +39,35 @@ def clean_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name.upper(), raising=False)
 
 
+#{% if cookiecutter.sse and cookiecutter.event_broker == "redis" %}
+@pytest.fixture(autouse=True)
+def own_redis(
+    redis_url: str, clean_environment: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Point every test at a Redis that holds nothing of this service."""
+    monkeypatch.setenv("REDIS_URL", redis_url)
+
+
+#{% endif %}
 @pytest.fixture
 def settings() -> Settings:
     """The defaults; a test file that needs others overrides this fixture."""
     return Settings()
 
 
+#{% if cookiecutter.ndjson or cookiecutter.csv %}
+@pytest.fixture
+def app(settings: Settings) -> Iterator[FastAPI]:
+    """An application with nothing in it but its sample rows."""
+    app = create_app(settings)
+    yield app
+    app.state.database.close()
+#{% else %}
 @pytest.fixture
 def app(settings: Settings) -> FastAPI:
-    """An application with nothing in it but its sample rows."""
+    """An application with nothing in it."""
     return create_app(settings)
+#{% endif %}
 
 
 @pytest.fixture

@@ -33,7 +33,7 @@ def client(app: FastAPI, idle_client: TestClient) -> TestClient:
     return idle_client
 
 
-@pytest.mark.parametrize("path", ["/", "/docs", "/health", "/stream", "/nowhere", "/broken"])
+@pytest.mark.parametrize("path", ["/", "/docs", "/openapi.json", "/stream", "/nowhere", "/broken"])
 def test_every_response_has_the_headers(client: TestClient, path: str) -> None:
     headers = client.get(path).headers
 

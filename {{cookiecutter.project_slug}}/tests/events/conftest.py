@@ -16,13 +16,6 @@ from {{ cookiecutter.__package_name }}.events.memory import MemoryBroker
 #{% if cookiecutter.ndjson or cookiecutter.csv %}
 from {{ cookiecutter.__package_name }}.exports import Database
 #{% endif %}
-#{% if cookiecutter.event_broker == "redis" %}
-from {{ cookiecutter.__package_name }}.settings import Settings
-
-from .redis_server import redis_server, redis_url
-
-__all__ = ["redis_server", "redis_url"]
-#{% endif %}
 
 
 class MakeBroker(Protocol):
@@ -49,12 +42,6 @@ def no_sample_rows(monkeypatch: pytest.MonkeyPatch) -> None:
 
 #{% endif %}
 #{% if cookiecutter.event_broker == "redis" %}
-@pytest.fixture
-def settings(redis_url: str) -> Settings:
-    """The defaults, with the server of the tests."""
-    return Settings(redis_url=redis_url)
-
-
 @pytest.fixture
 async def make_broker(redis_url: str) -> AsyncIterator[MakeBroker]:
     """A maker of brokers, which all share one server."""

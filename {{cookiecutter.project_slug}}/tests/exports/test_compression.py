@@ -1,7 +1,6 @@
 """Exports as small as a client asks for, and not an event later for it."""
 
 import gzip
-import sys
 import zlib
 from collections.abc import Callable
 from itertools import count
@@ -10,21 +9,16 @@ from typing import Any
 
 import httpx2
 import pytest
+import zstandard
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from .conftest import Content
 from .formats import Export
 
-if sys.version_info >= (3, 14):
-    from compression import zstd
 
-    decompress_zstd = zstd.decompress
-else:
-    import zstandard
-
-    def decompress_zstd(data: bytes) -> bytes:
-        return zstandard.ZstdDecompressor().decompressobj().decompress(data)
+def decompress_zstd(data: bytes) -> bytes:
+    return zstandard.ZstdDecompressor().decompressobj().decompress(data)
 
 
 DECOMPRESS: dict[str, Callable[[bytes], bytes]] = {

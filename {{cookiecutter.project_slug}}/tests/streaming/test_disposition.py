@@ -10,10 +10,10 @@ from {{ cookiecutter.__package_name }}.streaming import content_disposition
 @pytest.mark.parametrize(
     ("filename", "header"),
     [
-        ("users.csv", 'attachment; filename="users.csv"'),
-        ("ünits.csv", "attachment; filename=\"u_nits.csv\"; filename*=UTF-8''%C3%BCnits.csv"),
-        ('a"b.csv', "attachment; filename=\"a_b.csv\"; filename*=UTF-8''a%22b.csv"),
-        ("a/b.csv", "attachment; filename=\"a_b.csv\"; filename*=UTF-8''a%2Fb.csv"),
+        ("users.txt", 'attachment; filename="users.txt"'),
+        ("ünits.txt", "attachment; filename=\"u_nits.txt\"; filename*=UTF-8''%C3%BCnits.txt"),
+        ('a"b.txt', "attachment; filename=\"a_b.txt\"; filename*=UTF-8''a%22b.txt"),
+        ("a/b.txt", "attachment; filename=\"a_b.txt\"; filename*=UTF-8''a%2Fb.txt"),
     ],
 )
 def test_a_file_name_is_readable_for_every_client(filename: str, header: str) -> None:

@@ -117,7 +117,7 @@ class Database:
         """Run `statement` and yield the driver's own cursor on the server's side.
 
         SQLAlchemy's rows would cost more than reading and encoding them. So a value arrives as the
-        driver returns it: types that SQLAlchemy converts, such as `Boolean` in SQLite, are not.
+        driver returns it: what SQLAlchemy would convert is not.
 #{% if cookiecutter.database == "postgresql" %}
         Raises `TooManyCursors`.
 #{% endif %}
