@@ -41,9 +41,7 @@ def clean_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 #{% if cookiecutter.sse and cookiecutter.event_broker == "redis" %}
 @pytest.fixture(autouse=True)
-def own_redis(
-    redis_url: str, clean_environment: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def own_redis(redis_url: str, clean_environment: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """Point every test at a Redis that holds nothing of this service."""
     monkeypatch.setenv("REDIS_URL", redis_url)
 
