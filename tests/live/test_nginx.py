@@ -1,0 +1,222 @@
+"""The service behind a real nginx, with the configuration that the project brings along."""
+
+import re
+import sqlite3
+import subprocess
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from time import monotonic, sleep
+from uuid import UUID, uuid4
+
+import httpx
+import pytest
+from httpx_sse import connect_sse
+
+from support.process import listener
+from support.project import Project
+from support.service import ROWS, Service
+from support.tools import free_port, require, run
+
+PATIENCE = 60
+"""Seconds after which a test fails that waits for what should be there at once."""
+HEARTBEATS = 6
+"""How many of a second each outlast the time for which nginx lets the service be silent."""
+BROKEN_ROW = ROWS // 2
+FAILURE = f"abs(CASE id WHEN {BROKEN_ROW} THEN -9223372036854775807 - 1 ELSE 0 END) = 0"
+"""A condition that holds for all rows, but cannot be evaluated for one."""
+
+
+@dataclass(frozen=True)
+class Proxied:
+    """A service, the nginx in front of it, and what they logged."""
+
+    url: str
+    service_url: str
+    service_log: Path
+    access_log: Path
+
+
+@pytest.fixture(scope="module")
+def proxied(
+    default_project: Project, service: Service, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Proxied]:
+    """Serve users, and items of which one cannot be read, through nginx."""
+    nginx = require("nginx")
+    folder = tmp_path_factory.mktemp("nginx")
+    database = folder / "broken.db"
+    service.rows(f"VACUUM INTO '{database}'")
+    service_port, port = free_port(), free_port()
+    access_log = folder / "access.log"
+    config = adapted(
+        default_project.read("deploy/nginx.conf"),
+        {
+            "server 127.0.0.1:8000;": f"server 127.0.0.1:{service_port};",
+            "listen 8080;": f"listen 127.0.0.1:{port};",
+            "access_log /var/log/nginx/access.log ": f"access_log {access_log} ",
+            # As the file says, four times the time between two heartbeats.
+            "proxy_read_timeout 60s;": "proxy_read_timeout 4s;",
+        },
+    )
+    (folder / "nginx.conf").write_text(config, encoding="utf-8")
+    log = folder / "service.log"
+    with (
+        listener(
+            *(require("uv"), "run", default_project.slug, "serve"),
+            port=service_port,
+            cwd=default_project.path,
+            log=log,
+            env={
+                "DATABASE_URL": f"sqlite:///{database}",
+                "PORT": str(service_port),
+                "HEARTBEAT_SECONDS": "1",
+            },
+        ),
+        listener(
+            *(nginx, "-p", str(folder), "-c", str(folder / "nginx.conf")),
+            *("-e", "stderr", "-g", f"daemon off; pid {folder}/pid; error_log stderr;"),
+            port=port,
+            cwd=folder,
+            log=folder / "error.log",
+        ),
+    ):
+        break_items(database)
+        url, service_url = (f"http://127.0.0.1:{number}" for number in (port, service_port))
+        yield Proxied(url, service_url, log, access_log)
+
+
+def adapted(config: str, replacements: dict[str, str]) -> str:
+    """Replace what names a place of the machine, each of which stands there once."""
+    for found, put in replacements.items():
+        assert config.count(found) == 1, found
+        config = config.replace(found, put)
+    return config
+
+
+def break_items(database: Path) -> None:
+    """Let whoever reads the items find that one row cannot be read."""
+    with closing(sqlite3.connect(database)) as connection:
+        connection.execute("ALTER TABLE items RENAME TO items_before")
+        connection.execute(
+            f"CREATE VIEW items AS SELECT * FROM items_before WHERE {FAILURE}"  # noqa: S608
+        )
+
+
+def logged(log: Path, words: str) -> str:
+    """Wait for a line of a log; the line."""
+    deadline = monotonic() + PATIENCE
+    while monotonic() < deadline:
+        for line in log.read_text(errors="replace").splitlines():
+            if words in line:
+                return line
+        sleep(0.05)
+    raise AssertionError(f"{words!r} is not in\n{log.read_text(errors='replace')}")
+
+
+def test_an_event_arrives_while_the_stream_is_open(proxied: Proxied) -> None:
+    published, arrived = [], []
+
+    with (
+        httpx.Client(base_url=proxied.url, timeout=PATIENCE) as client,
+        connect_sse(client, "GET", "/events/through") as source,
+    ):
+        events = source.iter_sse()
+        ready = next(events)
+        for number in range(3):
+            answer = client.post("/events/through", json={"data": number})
+            published.append((answer.json()["id"], str(number)))
+            event = next(events)
+            arrived.append((event.id, event.data))
+
+    assert ready.event == "ready"
+    assert arrived == published
+
+
+def test_heartbeats_keep_an_idle_stream_open(proxied: Proxied) -> None:
+    command = (require("curl"), "--no-buffer", "--silent", "--max-time", str(PATIENCE))
+
+    with subprocess.Popen(
+        [*command, f"{proxied.url}/events/idle"], stdout=subprocess.PIPE, encoding="utf-8"
+    ) as curl:
+        assert curl.stdout is not None
+        comments = (line for line in curl.stdout if line.startswith(":"))
+        seen = [line for line, _ in zip(comments, range(HEARTBEATS), strict=False)]
+        curl.kill()
+
+    assert seen == [": heartbeat\n"] * HEARTBEATS
+
+
+def test_a_compressed_transfer_is_not_asked_of_events(proxied: Proxied) -> None:
+    headers = {"Accept-Encoding": "gzip"}
+
+    with httpx.stream("GET", f"{proxied.url}/events/plain", headers=headers) as response:
+        assert next(response.iter_raw()).startswith(b"retry: ")
+
+    assert "content-encoding" not in response.headers
+
+
+@pytest.mark.parametrize("path", ["/export/users.csv", "/events/identified"])
+@pytest.mark.parametrize("kept", [True, False])
+def test_one_id_names_a_request_in_the_answer_and_in_both_logs(
+    proxied: Proxied, path: str, kept: bool
+) -> None:
+    own = str(uuid4()) if kept else f"no-uuid-{uuid4().hex}"
+
+    with httpx.stream("GET", proxied.url + path, headers={"X-Request-Id": own}) as response:
+        next(response.iter_raw())
+    (identifier,) = response.headers.get_list("x-request-id")
+
+    assert UUID(identifier)
+    assert (identifier == own) == kept
+    assert "route=" in logged(proxied.service_log, f"request_id={identifier}")
+    assert f"GET {path} " in logged(proxied.access_log, identifier)
+    assert kept or own not in proxied.service_log.read_text()
+
+
+@pytest.mark.parametrize("options", [(), ("--compressed",)], ids=["plain", "compressed"])
+@pytest.mark.parametrize("proxy", [True, False], ids=["nginx", "direct"])
+def test_an_export_that_breaks_half_way_is_a_failed_transfer(
+    proxied: Proxied, tmp_path: Path, options: tuple[str, ...], proxy: bool
+) -> None:
+    file = tmp_path / "items.ndjson"
+    identifier = str(uuid4())
+
+    done = run(
+        *(require("curl"), "--silent", "--fail", "--max-time", str(PATIENCE), *options),
+        *("--header", f"X-Request-Id: {identifier}", "--write-out", "%{http_code}"),
+        *("--output", str(file), f"{proxied.url if proxy else proxied.service_url}/export/items"),
+    )
+
+    end = logged(proxied.service_log, f"request_id={identifier}")
+    rows = re.search(r"rows=(\d+)", end)
+    assert done.returncode == 18  # a partial file
+    assert done.stdout == "200"
+    assert 0 < file.read_bytes().count(b"\n") < BROKEN_ROW
+    assert end.endswith("reason=error")
+    assert rows is not None
+    assert 0 < int(rows[1]) < BROKEN_ROW
+
+
+def test_a_client_that_could_not_tell_a_failure_gets_no_export(proxied: Proxied) -> None:
+    done = run(
+        *(require("curl"), "--silent", "--http1.0", "--max-time", str(PATIENCE)),
+        *("--output", "/dev/null", "--write-out", "%{http_code}", f"{proxied.url}/export/items"),
+    )
+
+    assert done.stdout == "505"
+
+
+@pytest.mark.parametrize("options", [(), ("--compressed",)], ids=["plain", "compressed"])
+def test_an_export_through_the_proxy_is_the_export(
+    proxied: Proxied, tmp_path: Path, options: tuple[str, ...]
+) -> None:
+    file = tmp_path / "users.csv"
+
+    done = run(
+        *(require("curl"), "--silent", "--fail", "--max-time", str(PATIENCE), *options),
+        *("--output", str(file), f"{proxied.url}/export/users.csv"),
+    )
+
+    assert done.returncode == 0
+    assert file.read_bytes() == httpx.get(f"{proxied.service_url}/export/users.csv").content
