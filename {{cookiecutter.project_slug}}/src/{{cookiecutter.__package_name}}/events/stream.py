@@ -72,8 +72,11 @@ async def event_stream(
 def opening(topics: Sequence[str], subscription: Subscription) -> bytes:
     """Return what every stream starts with."""
     names = encode_json({"topics": topics})
-    ready = encode_ready(names, id=subscription.position, retry=RETRY_MILLISECONDS)
-    return ready + encode_event(names, name="reset") if subscription.reset else ready
+    if not subscription.reset:
+        return encode_ready(names, id=subscription.position, retry=RETRY_MILLISECONDS)
+    # A client that is cut off in between still has the id that tells of the loss.
+    ready = encode_ready(names, id=None, retry=RETRY_MILLISECONDS)
+    return ready + encode_event(names, name="reset", id=subscription.position)
 
 
 def chunks(events: Sequence[Event], *, tagged: bool) -> Iterator[Chunk]:
