@@ -24,6 +24,7 @@ PATHS = {
         "tests/exports/test_items.py",
         "tests/exports/test_ndjson.py",
     ],
+    "lines": ["src/{package}/streaming/lines.py", "tests/streaming/test_lines.py"],
     "csv": [
         "src/{package}/exports/csv.py",
         "src/{package}/exports/users.py",
@@ -57,6 +58,7 @@ def made(answers: Answers) -> dict[str, bool]:
         "redis": redis,
         "exports": exports,
         "ndjson": answers["ndjson"],
+        "lines": answers["sse"] or answers["ndjson"],
         "csv": answers["csv"],
         "postgresql": postgresql,
         "compression": exports and answers["compression"],

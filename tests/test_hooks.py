@@ -143,7 +143,9 @@ def test_what_was_not_chosen_is_removed_whole(project: Path) -> None:
     assert left == {
         "README.md",
         "src/streaming_api/events/memory.py",
+        "src/streaming_api/streaming/lines.py",
         "tests/events/test_memory.py",
+        "tests/streaming/test_lines.py",
     }
 
 

@@ -162,6 +162,15 @@ def test_an_id_that_history_does_not_reach_is_a_reset(
     assert events[1].json() == {"topics": ["test"]}
 
 
+def test_an_id_to_resume_at_comes_no_earlier_than_the_reset(client: TestClient) -> None:
+    with client.sse("/events/test", headers={"Last-Event-ID": FIRST_LIFE}) as source:
+        ready, reset = islice(source, 2)
+
+    assert (ready.event, ready.id) == ("ready", "")
+    assert reset.event == "reset"
+    assert reset.id > FIRST_LIFE
+
+
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
 def test_a_finished_topic_answers_204_after_its_last_event(
     client: TestClient, finish: Callable[[str], str], method: str

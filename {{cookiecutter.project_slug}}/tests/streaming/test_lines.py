@@ -2,13 +2,14 @@
 
 import json
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from {{ cookiecutter.__package_name }}.streaming import escape_line_separators
 
 
 @given(st.text())
+@example("\x85\u2028\u2029")
 def test_json_stays_the_same_value_on_one_line(text: str) -> None:
     encoded = json.dumps(text, ensure_ascii=False).encode("utf-8", "surrogatepass")
 

@@ -4,7 +4,9 @@
 """
 
 from .disposition import content_disposition
+#{% if cookiecutter.sse or cookiecutter.ndjson %}
 from .lines import escape_line_separators
+#{% endif %}
 from .openapi import stream_documentation
 from .registry import Reason, Streams
 from .response import Chunk, SlowReader, StreamResponse
@@ -17,7 +19,9 @@ __all__ = [
     "StreamResponse",
     "Streams",
     "content_disposition",
+#{% if cookiecutter.sse or cookiecutter.ndjson %}
     "escape_line_separators",
+#{% endif %}
     "stop_signals",
     "stream_documentation",
 ]
