@@ -2,20 +2,21 @@
 
 from fastapi import APIRouter
 
+#{% if cookiecutter.ndjson and cookiecutter.csv %}
+from . import items, users
+#{% elif cookiecutter.ndjson %}
+from . import items
+#{% else %}
+from . import users
+#{% endif %}
 from .database import Database, metadata
-#{% if cookiecutter.ndjson %}
-from .items import router as items
-#{% endif %}
-#{% if cookiecutter.csv %}
-from .users import router as users
-#{% endif %}
 
 router = APIRouter()
 #{% if cookiecutter.ndjson %}
-router.include_router(items)
+router.include_router(items.router)
 #{% endif %}
 #{% if cookiecutter.csv %}
-router.include_router(users)
+router.include_router(users.router)
 #{% endif %}
 
 __all__ = ["Database", "metadata", "router"]
