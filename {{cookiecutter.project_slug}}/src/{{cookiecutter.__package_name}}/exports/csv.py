@@ -8,17 +8,16 @@ from typing import Any
 
 import msgspec
 
-from .cells import is_no_number
+from .cells import is_no_number, may_hold_no_number
 from .response import ExportResponse
 from .rows import Rows
 
 BYTE_ORDER_MARK = "\ufeff".encode()
+RECORD_END = b"\r\n"
 EMPTY = msgspec.Raw(b"")
-UNLIKE_CSV = (b"null", b"NaN", b"Infinity", b"{")
-"""What JSON has, outside of text, for a cell that CSV writes in another way."""
 
-# In JSON a quote right after "[" or "," opens a text: one inside of text has a backslash before it.
-FORMULA = re.compile(rb'"(?=[=+@-]|\\[tnr])(?<=[\[,]")')
+# A quote after a comma or a line opens a text, for one inside of text has a backslash before it.
+FORMULA = re.compile(rb'"(?=[=+@\\-])(?<![^,\n]")(?!\\[^tnr])')
 JSON_ESCAPE = re.compile(rb"\\(?:u00([0-9a-f]{2})|(.))")
 UNESCAPED = {b'"': b'""', b"b": b"\b", b"f": b"\f", b"n": b"\n", b"r": b"\r", b"t": b"\t"}
 
@@ -46,17 +45,24 @@ class CSVEncoder:
         JSON is the fastest writer at hand, and an array of it is nearly a record: what differs
         are the brackets, and the escapes inside of text.
         """
-        lines = self._encoder.encode_lines([with_empty_cells(row) for row in rows])
-        if lines.count(b"[") > len(rows) or any(token in lines for token in UNLIKE_CSV):
+        lines = self._encoder.encode_lines(
+            [
+                [EMPTY if cell is None else cell for cell in row] if None in row else row
+                for row in rows
+            ]
+        )
+        records = lines[1:-2].replace(b"]\n[", RECORD_END)
+        if may_differ_from_csv(records):
             lines = self._encoder.encode_lines([list(map(self._cell, row)) for row in rows])
+            records = lines[1:-2].replace(b"]\n[", RECORD_END)
         if self._escape_formulas:
-            lines = FORMULA.sub(b"\"'", lines)
-        records = lines[1:-2].replace(b"]\n[", b"\r\n")
+            records = FORMULA.sub(b"\"'", records)
         if b"\\" in records:
             if b"\\\\" not in records:
                 records = records.replace(b'\\"', b'""')
-            records = JSON_ESCAPE.sub(unescape, records)
-        return records + b"\r\n"
+            if b"\\" in records:
+                records = JSON_ESCAPE.sub(unescape, records)
+        return records + RECORD_END
 
     def _cell(self, cell: Any) -> Any:
         if cell is None or is_no_number(cell):
@@ -66,9 +72,9 @@ class CSVEncoder:
         return cell
 
 
-def with_empty_cells(row: Sequence[Any]) -> Sequence[Any]:
-    """Return `row` with nothing where it has `None`."""
-    return [EMPTY if cell is None else cell for cell in row] if None in row else row
+def may_differ_from_csv(records: bytes) -> bool:
+    """Tell whether JSON may hold a cell that is neither text nor a number."""
+    return b"[" in records or b"{" in records or b"null" in records or may_hold_no_number(records)
 
 
 def unescape(escape: re.Match[bytes]) -> bytes:

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from ..streaming import escape_line_separators
-from .cells import is_no_number
+from .cells import is_no_number, may_hold_no_number
 from .response import ExportResponse
 from .rows import Rows
 
@@ -26,8 +26,7 @@ class NDJSONEncoder:
     def encode(self, rows: Sequence[Sequence[Any]]) -> bytes:
         """Implement `Encoder.encode`."""
         lines = self._encoder.encode_lines(list(starmap(self._row, rows)))
-        # What it writes for a decimal that is no number; for a float that is none it is `null`.
-        if b"NaN" in lines or b"Infinity" in lines:
+        if may_hold_no_number(lines):
             numbers = ([None if is_no_number(cell) else cell for cell in row] for row in rows)
             lines = self._encoder.encode_lines(list(starmap(self._row, numbers)))
         return escape_line_separators(lines)

@@ -12,6 +12,8 @@ def escape_line_separators(text: bytes) -> bytes:
     JSON escapes the control characters below U+0020, but may hold these (RFC 8259, section 7);
     `str.splitlines`, and with it most clients in Python, takes them for line ends.
     """
+    if text.isascii():
+        return text
     for raw, escaped in LINE_SEPARATORS:
         if raw in text:
             text = text.replace(raw, escaped)
