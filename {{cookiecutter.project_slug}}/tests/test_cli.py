@@ -1,5 +1,9 @@
 """The command line."""
 
+#{% if cookiecutter.sse and cookiecutter.event_broker == "memory" %}
+import subprocess
+import sys
+#{% endif %}
 #{% if cookiecutter.ndjson or cookiecutter.csv %}
 from collections.abc import Iterator
 #{% endif %}
@@ -8,6 +12,9 @@ from typing import Any
 import pytest
 import uvicorn
 from typer.testing import CliRunner
+#{% if cookiecutter.sse and cookiecutter.event_broker == "memory" %}
+from uvicorn.config import STARTUP_FAILURE
+#{% endif %}
 
 #{% if cookiecutter.ndjson or cookiecutter.csv %}
 from {{ cookiecutter.__package_name }}.cli import cli, serve
@@ -15,8 +22,25 @@ from {{ cookiecutter.__package_name }}.exports import metadata
 #{% else %}
 from {{ cookiecutter.__package_name }}.cli import cli
 #{% endif %}
+#{% if cookiecutter.sse and cookiecutter.event_broker == "memory" %}
+from {{ cookiecutter.__package_name }}.main import create_app
+from {{ cookiecutter.__package_name }}.settings import workers_of_this_server
+
+from .live.process import PATIENCE, UVICORN
+#{% endif %}
 
 
+#{% if cookiecutter.sse and cookiecutter.event_broker == "memory" %}
+def run_by(monkeypatch: pytest.MonkeyPatch, command: str, environment: dict[str, str]) -> None:
+    """Make this process look like one that `command` runs."""
+    monkeypatch.setattr(sys, "argv", command.split())
+    for name in ("UVICORN_WORKERS", "WEB_CONCURRENCY"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+
+
+#{% endif %}
 @pytest.fixture
 def served(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """What uvicorn is told to serve."""
@@ -67,8 +91,71 @@ def test_a_wrong_setting_stops_serve(
 def test_the_memory_of_one_process_is_not_served_by_two(served: dict[str, Any]) -> None:
     result = CliRunner().invoke(cli, ["serve", "--workers", "2"])
 
-    assert str(result.exception).startswith("--workers 2 is not accepted: ")
+    assert result.stderr.startswith("2 workers are not accepted ")
+    assert result.exit_code == STARTUP_FAILURE
     assert served == {}
+
+
+@pytest.mark.parametrize(
+    ("command", "environment"),
+    [
+        ("bin/uvicorn --port 1 --workers 2 app", {}),
+        ("uvicorn/__main__.py app --workers=2", {"WEB_CONCURRENCY": "1"}),
+        ("bin/uvicorn app", {"WEB_CONCURRENCY": "2"}),
+        ("bin/uvicorn app", {"UVICORN_WORKERS": "2", "WEB_CONCURRENCY": "1"}),
+        ("bin/gunicorn --worker-class asgi -w 2 app", {}),
+        ("gunicorn/__main__.py -w2 app", {}),
+        ("bin/gunicorn app", {"WEB_CONCURRENCY": "2"}),
+        ("bin/fastapi run --workers 2", {}),
+    ],
+)
+def test_a_server_of_several_workers_cannot_start_the_application(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    command: str,
+    environment: dict[str, str],
+) -> None:
+    run_by(monkeypatch, command, environment)
+
+    with pytest.raises(SystemExit) as stop:
+        create_app()
+
+    said = capsys.readouterr().err
+    assert said.startswith("2 workers are not accepted ")
+    assert said.count("\n") == 1
+    assert stop.value.code == STARTUP_FAILURE
+
+
+@pytest.mark.parametrize(
+    ("command", "environment"),
+    [
+        ("bin/uvicorn app", {}),
+        ("bin/uvicorn app", {"WEB_CONCURRENCY": "1"}),
+        ("bin/uvicorn app --workers 1", {"WEB_CONCURRENCY": "2"}),
+        ("bin/gunicorn --worker-connections 2 app", {}),
+        ("bin/pytest --workers 2", {}),
+        ("pytest/__main__.py", {"WEB_CONCURRENCY": "2"}),
+        ("bin/{{ cookiecutter.project_slug }} serve", {"WEB_CONCURRENCY": "2"}),
+    ],
+)
+def test_one_process_is_one_worker(
+    monkeypatch: pytest.MonkeyPatch, command: str, environment: dict[str, str]
+) -> None:
+    run_by(monkeypatch, command, environment)
+
+    assert workers_of_this_server() == 1
+
+
+def test_uvicorn_ends_when_it_is_told_to_run_several_workers() -> None:
+    command = [*UVICORN, "--workers", "2", f"{create_app.__module__}:app"]
+
+    uvicorn_process = subprocess.run(  # noqa: S603
+        command, capture_output=True, text=True, timeout=PATIENCE
+    )
+
+    assert "2 workers are not accepted " in uvicorn_process.stderr
+    assert "stopping the parent process" in uvicorn_process.stderr
+    assert "startup complete" not in uvicorn_process.stderr
 #{% else %}
 def test_any_number_of_processes_can_serve(served: dict[str, Any]) -> None:
     result = CliRunner().invoke(cli, ["serve", "--workers", "2"])

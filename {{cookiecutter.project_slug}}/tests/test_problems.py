@@ -1,6 +1,7 @@
 """Errors are problem documents."""
 
 from http import HTTPStatus
+from typing import Any
 
 import pytest
 from fastapi import FastAPI, HTTPException
@@ -8,8 +9,9 @@ from fastapi.testclient import TestClient
 
 #{% if cookiecutter.security_headers %}
 from {{ cookiecutter.__package_name }}.middleware.security_headers import SECURITY_HEADERS
-
 #{% endif %}
+from {{ cookiecutter.__package_name }}.problems import Problem
+
 SECRET = "password=hunter2"  # noqa: S105
 
 
@@ -32,6 +34,12 @@ def client(app: FastAPI, idle_client: TestClient) -> TestClient:
     return idle_client
 
 
+def assert_documented(problem: dict[str, Any]) -> None:
+    """Check a problem against the model that documents it."""
+    Problem.model_validate(problem, strict=True)
+    assert problem.keys() <= Problem.model_fields.keys()
+
+
 @pytest.mark.parametrize(
     ("method", "path", "status"),
     [
@@ -49,6 +57,7 @@ def test_an_error_is_a_problem_document(
     assert response.status_code == status
     assert response.headers["content-type"] == "application/problem+json"
     problem = response.json()
+    assert_documented(problem)
     assert problem["type"] == "about:blank"
     assert problem["status"] == status
     assert problem["title"] == HTTPStatus(status).phrase
@@ -58,6 +67,7 @@ def test_an_error_is_a_problem_document(
 def test_every_misfit_is_named(client: TestClient) -> None:
     problem = client.get("/number/one").json()
 
+    assert_documented(problem)
     assert problem["errors"][0]["loc"] == ["path", "number"]
     assert problem["detail"].startswith("path.number: ")
 

@@ -12,7 +12,11 @@ from rich.progress import MofNCompleteColumn, Progress, TimeElapsedColumn
 #{% if cookiecutter.ndjson or cookiecutter.csv %}
 from .exports import Database, metadata
 #{% endif %}
+#{% if cookiecutter.sse and cookiecutter.event_broker == "memory" %}
+from .settings import load_settings, require_one_worker
+#{% else %}
 from .settings import load_settings
+#{% endif %}
 
 cli = typer.Typer(no_args_is_help=True, add_completion=False)
 
@@ -32,10 +36,7 @@ def serve(
     """Run the service until SIGINT or SIGTERM, and end its streams in order."""
     settings = load_settings()
 #{% if cookiecutter.sse and cookiecutter.event_broker == "memory" %}
-    if workers > 1:
-        raise SystemExit(
-            f"--workers {workers} is not accepted: the broker of events is the memory of one process"
-        )
+    require_one_worker(workers)
 #{% endif %}
     uvicorn.run(
         f"{__package__}.main:app",

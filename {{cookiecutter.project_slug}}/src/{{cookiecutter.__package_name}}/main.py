@@ -37,8 +37,12 @@ from .middleware import RequestIdMiddleware
 #{% elif cookiecutter.security_headers %}
 from .middleware import SecurityHeadersMiddleware
 #{% endif %}
-from .problems import problem_handlers, server_problem
+from .problems import ProblemAPI, problem_handlers, server_problem
+#{% if cookiecutter.sse and cookiecutter.event_broker == "memory" %}
+from .settings import Settings, load_settings, require_one_worker, workers_of_this_server
+#{% else %}
 from .settings import Settings, load_settings
+#{% endif %}
 from .streaming import Streams, stop_signals
 #{% if cookiecutter.ndjson or cookiecutter.csv %}
 
@@ -73,7 +77,10 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
 def create_app(settings: Settings | None = None) -> FastAPI:
     """Return the application; without `settings` they come from the environment and `.env`."""
     settings = settings or load_settings()
-    app = FastAPI(
+#{% if cookiecutter.sse and cookiecutter.event_broker == "memory" %}
+    require_one_worker(workers_of_this_server())
+#{% endif %}
+    app = ProblemAPI(
         title={{ cookiecutter.__literal.project_name }},
         description={{ cookiecutter.__literal.description }},
         version=__version__,

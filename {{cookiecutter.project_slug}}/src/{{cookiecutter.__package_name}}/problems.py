@@ -8,8 +8,10 @@ from collections.abc import Callable, Coroutine, Mapping
 from http import HTTPStatus
 from typing import Any
 
-from fastapi import Request
+from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
 #{% if cookiecutter.sse and cookiecutter.event_broker == "redis" %}
 from redis.exceptions import RedisError
 #{% endif %}
@@ -23,12 +25,34 @@ logger = logging.getLogger(__name__)
 #{% endif %}
 
 MAX_ERRORS = 20
+PROBLEM = "application/problem+json"
+SCHEMAS = "#/components/schemas/"
+
+
+class Misfit(BaseModel):
+    """A part of a request that does not fit, and why."""
+
+    loc: list[str | int]
+    msg: str
+
+
+class Problem(BaseModel):
+    """What went wrong with a request (RFC 9457)."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    errors: list[Misfit] = []
+
+
+PROBLEM_SCHEMAS = models_json_schema([(Problem, "validation")], ref_template=SCHEMAS + "{model}")
 
 
 class ProblemResponse(Response):
     """A problem document; `members` extend it (RFC 9457, section 3.2)."""
 
-    media_type = "application/problem+json"
+    media_type = PROBLEM
 
     def __init__(
         self,
@@ -83,3 +107,28 @@ problem_handlers: dict[int | type[Exception], ProblemHandler] = {
     RedisError: broker_problem,
 #{% endif %}
 }
+
+
+class ProblemAPI(FastAPI):
+    """An application whose description says of every error that it is a problem document."""
+
+    def openapi(self) -> dict[str, Any]:
+        """Return the description; the 422 that FastAPI has of its own is not what is answered."""
+        document = super().openapi()
+        schemas = document.setdefault("components", {}).setdefault("schemas", {})
+        schemas.update(PROBLEM_SCHEMAS[1]["$defs"])
+        for unused in ("HTTPValidationError", "ValidationError"):
+            schemas.pop(unused, None)
+        problem = {PROBLEM: {"schema": {"$ref": SCHEMAS + Problem.__name__}}}
+        for path in document["paths"].values():
+            for operation in path.values():
+                for status, response in operation["responses"].items():
+                    if status[0] in "45":
+                        response["content"] = problem
+        return document
+
+
+def retry_later(description: str) -> dict[str, Any]:
+    """Return the documentation of an error that passes: the answer says when to come back."""
+    seconds = {"description": "Seconds to wait", "schema": {"type": "integer"}}
+    return {"description": description, "headers": {"Retry-After": seconds}}

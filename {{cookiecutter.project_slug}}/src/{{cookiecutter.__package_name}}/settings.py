@@ -1,9 +1,18 @@
 """Every setting, its unit and its default: from the environment, then from `.env`."""
 
+#{% if cookiecutter.sse and cookiecutter.event_broker == "memory" %}
+import os
+#{% endif %}
 import re
 import sys
+#{% if cookiecutter.sse and cookiecutter.event_broker == "memory" %}
+from argparse import ArgumentParser
+#{% endif %}
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+#{% if cookiecutter.sse and cookiecutter.event_broker == "memory" %}
+from pathlib import Path
+#{% endif %}
+from typing import Annotated, Any, Literal, NoReturn
 
 #{% if cookiecutter.ndjson or cookiecutter.csv or (cookiecutter.sse and cookiecutter.event_broker == "redis") %}
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
@@ -26,6 +35,10 @@ LogLevel = Annotated[
 ]
 CREDENTIALS = re.compile("(?<=://).*(?=@)")
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+#{% if cookiecutter.sse and cookiecutter.event_broker == "memory" %}
+SERVERS = {"fastapi", "gunicorn", "uvicorn"}
+"""Commands that run an application, and have the same words for the number of workers."""
+#{% endif %}
 #{% if cookiecutter.ndjson or cookiecutter.csv %}
 
 
@@ -122,9 +135,14 @@ def load_settings() -> Settings:
     try:
         return Settings()
     except ValidationError as error:
-        print("; ".join(map(sentence, error.errors())), file=sys.stderr)
-        # The status by which uvicorn knows that a worker would fail again.
-        sys.exit(STARTUP_FAILURE)
+        refuse("; ".join(map(sentence, error.errors())))
+
+
+def refuse(reason: str) -> NoReturn:
+    """End the process with one line."""
+    print(reason, file=sys.stderr)
+    # The status by which uvicorn and gunicorn know that a worker would fail again.
+    sys.exit(STARTUP_FAILURE)
 
 
 def sentence(error: Mapping[str, Any]) -> str:
@@ -132,3 +150,29 @@ def sentence(error: Mapping[str, Any]) -> str:
     name = "_".join(map(str, error["loc"])).upper()
     given = CREDENTIALS.sub("***", repr(error["input"]))
     return f"{name}={given} is not accepted: {error['msg'].removeprefix('Value error, ')}"
+#{% if cookiecutter.sse and cookiecutter.event_broker == "memory" %}
+
+
+def require_one_worker(workers: int) -> None:
+    """End the process with one line if there is more than one: each would have its own events."""
+    if workers > 1:
+        refuse(
+            f"{workers} workers are not accepted (--workers, WEB_CONCURRENCY): "
+            "the broker of events is the memory of one process"
+        )
+
+
+def workers_of_this_server() -> int:
+    """Return how many workers the server of this process was told to run; 1 for unknown servers.
+
+    A worker has the command line and the environment of its server.
+    """
+    program = Path(sys.argv[0])
+    if (program.parent.name if program.stem == "__main__" else program.stem) not in SERVERS:
+        return 1
+    options = ArgumentParser()
+    default = os.environ.get("UVICORN_WORKERS") or os.environ.get("WEB_CONCURRENCY") or "1"
+    options.add_argument("-w", "--workers", type=int, default=default)
+    workers: int = options.parse_known_args(sys.argv[1:])[0].workers
+    return workers
+#{% endif %}

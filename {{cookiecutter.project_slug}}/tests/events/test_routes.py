@@ -12,6 +12,7 @@ from httpx2 import Response, ServerSentEvent
 from {{ cookiecutter.__package_name }}.events import jobs as jobs_module
 from {{ cookiecutter.__package_name }}.events.broker import EARLIEST
 from {{ cookiecutter.__package_name }}.events.routes import broker_of
+from {{ cookiecutter.__package_name }}.problems import Problem
 from {{ cookiecutter.__package_name }}.settings import Settings
 
 FIRST_LIFE = "1000000000000-000000000001"
@@ -61,7 +62,7 @@ def names(events: list[ServerSentEvent]) -> list[str]:
 def assert_problem(response: Response, status: int) -> None:
     assert response.status_code == status
     assert response.headers["content-type"] == "application/problem+json"
-    assert response.json()["status"] == status
+    assert Problem.model_validate_json(response.content, strict=True).status == status
 
 
 def test_a_stream_begins_with_retry_and_ready(client: TestClient) -> None:
@@ -307,6 +308,24 @@ def test_an_event_that_is_too_large_is_refused_and_not_stored(
     assert_problem(refused, 413)
     finish("test")
     assert names(follow(client, "/events/test")) == ["ready", "message", "done"]
+
+
+def test_the_errors_of_a_publish_are_documented(
+    client: TestClient, app: FastAPI, finish: Callable[[str], str]
+) -> None:
+    finish("finished")
+
+    errors = [
+        post(client, "/events/test", b'{"data": "\xff"}'),
+        post(client, "/events/finished", '{"data": 1}'),
+        post(client, "/events/test", b" " * 100_001),
+        post(client, "/events/test", "{}"),
+    ]
+
+    documented = app.openapi()["paths"]["/events/{topic}"]["post"]["responses"]
+    for error, status in zip(errors, (400, 409, 413, 422), strict=True):
+        assert_problem(error, status)
+        assert error.headers["content-type"] in documented[str(status)]["content"]
 
 
 def test_a_job_is_followed_at_its_location(client: TestClient) -> None:

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Body, Depends, Header, HTTPException, Path, Query, Request, Response
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
 
+from ..problems import retry_later
 from ..settings import Settings
 from ..streaming import stream_documentation
 from .body_limit import LimitedRoute
@@ -16,6 +17,10 @@ from .wire import RESERVED_NAMES, encode_json, require_one_line
 router = APIRouter(tags=["events"], route_class=LimitedRoute)
 
 TOPIC = r"^[A-Za-z0-9._-]{1,128}$"
+BODY_PROBLEMS: dict[int | str, dict[str, Any]] = {
+    400: {"description": "The body cannot be read."},
+    413: {"description": "The body is too large."},
+}
 
 
 def publishable_name(name: str) -> str:
@@ -137,7 +142,17 @@ async def follow_topic(
     return EventStreamResponse(events)
 
 
-@router.post("/events/{topic}", status_code=201)
+@router.post(
+    "/events/{topic}",
+    status_code=201,
+    responses={
+        **BODY_PROBLEMS,
+        409: {"description": "The topic is finished."},
+#{% if cookiecutter.event_broker == "redis" %}
+        503: retry_later("The broker of events does not answer."),
+#{% endif %}
+    },
+)
 async def publish_event(topic: Topic, event: NewEvent, broker: TheBroker) -> PublishedEvent:
     """Publish an event to everyone who follows the topic."""
     try:
@@ -146,7 +161,11 @@ async def publish_event(topic: Topic, event: NewEvent, broker: TheBroker) -> Pub
         raise HTTPException(409, f"The topic {topic} is finished.") from None
 
 
-@router.post("/jobs", status_code=202)
+@router.post(
+    "/jobs",
+    status_code=202,
+    responses={**BODY_PROBLEMS, 503: retry_later("Too many jobs are running.")},
+)
 async def start_job(
     response: Response, jobs: TheJobs, job: Annotated[NewJob | None, Body()] = None
 ) -> StartedJob:

@@ -4,6 +4,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from ..problems import retry_later
+
 
 def stream_documentation(
     media_type: str, item: type[BaseModel], description: str, example: str
@@ -13,22 +15,8 @@ def stream_documentation(
     `item` is the schema of one item of the stream, `example` the bytes on the wire.
     """
     content = {media_type: {"itemSchema": item.model_json_schema(), "example": example}}
-    problem = {"application/problem+json": {"schema": PROBLEM_SCHEMA}}
     return {
         200: {"description": description, "content": content},
-        422: {"description": "A parameter does not fit.", "content": problem},
-        429: {"description": "This client has too many streams open.", "content": problem},
-        503: {"description": "The service cannot stream now.", "content": problem},
+        429: retry_later("This client has too many streams open."),
+        503: retry_later("The service cannot stream now."),
     }
-
-
-PROBLEM_SCHEMA: dict[str, Any] = {
-    "type": "object",
-    "properties": {
-        "type": {"type": "string"},
-        "title": {"type": "string"},
-        "status": {"type": "integer"},
-        "detail": {"type": "string"},
-    },
-    "required": ["type", "title", "status", "detail"],
-}
