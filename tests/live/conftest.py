@@ -14,6 +14,8 @@ from support.tools import free_port, require, succeed
 HERE = Path(__file__).parent
 
 
+# Given the path of this folder, pytest knows this hook before xdist's own, which reads the marks.
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep the tests of the one server on one worker, so that it is installed once."""
     for item in items:

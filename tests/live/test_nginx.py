@@ -133,6 +133,16 @@ def test_an_event_arrives_while_the_stream_is_open(proxied: Proxied) -> None:
     assert arrived == published
 
 
+@pytest.mark.parametrize("path", ["/events/asked", "/export/users.csv?limit=1", "/health"])
+def test_the_service_is_asked_in_a_protocol_whose_bodies_have_an_end(
+    proxied: Proxied, path: str
+) -> None:
+    with httpx.stream("GET", proxied.url + path) as response:
+        next(response.iter_raw())
+
+    assert f'"GET {path} HTTP/1.1" 200' in logged(proxied.service_log, f'"GET {path} ')
+
+
 def test_heartbeats_keep_an_idle_stream_open(proxied: Proxied) -> None:
     command = (require("curl"), "--no-buffer", "--silent", "--max-time", str(PATIENCE))
 

@@ -3,7 +3,8 @@
 import asyncio
 import socket
 import struct
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from types import TracebackType
 from typing import Self
 
@@ -16,18 +17,30 @@ class TransferFailed(Exception):
 
 
 class Connection:
-    """A response that arrives in chunks, each read when it is asked for."""
+    """A response that arrives in chunks, each read when it is asked for, and those after it."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.status = 0
+        self.headers: dict[str, str] = {}
+        """The headers of the response, by their names in lower case."""
         self._reader = reader
         self._writer = writer
 
     @classmethod
     async def open(
-        cls, port: int, path: str, headers: Mapping[str, str] | None = None, *, small: bool = False
+        cls,
+        port: int,
+        path: str,
+        headers: Mapping[str, str] | None = None,
+        *,
+        small: bool = False,
+        then: Sequence[str] = (),
     ) -> Self:
-        """Ask the server on a port of the loopback interface; `small` buffers stall it early."""
+        """Ask the server on a port of the loopback interface; `small` buffers stall it early.
+
+        The paths `then` are asked for in the same breath: when the first answer begins, the server
+        has read them too.
+        """
         client = socket.socket()
         try:
             if small:
@@ -40,17 +53,17 @@ class Connection:
             raise
         connection = cls(reader, writer)
         lines = [f"{name}: {value}\r\n" for name, value in (headers or {}).items()]
-        writer.write(f"GET {path} HTTP/1.1\r\nHost: test\r\n{''.join(lines)}\r\n".encode())
+        rest = f"HTTP/1.1\r\nHost: test\r\n{''.join(lines)}\r\n"
+        writer.write("".join(f"GET {path} {rest}" for path in (path, *then)).encode())
         return connection
 
     async def __aenter__(self) -> Self:
         """Wait for the headers. Raises `TransferFailed`."""
         try:
-            head = await self._reader.readuntil(b"\r\n\r\n")
-        except (asyncio.IncompleteReadError, ConnectionError) as error:
+            await self.head()
+        except TransferFailed:
             self._writer.transport.abort()
-            raise TransferFailed from error
-        self.status = int(head.split()[1])
+            raise
         return self
 
     async def __aexit__(
@@ -61,6 +74,24 @@ class Connection:
     ) -> None:
         """Hang up."""
         self._writer.transport.abort()
+
+    async def head(self) -> None:
+        """Take the status and the headers of the next response. Raises `TransferFailed`."""
+        try:
+            head = await self._reader.readuntil(b"\r\n\r\n")
+        except (asyncio.IncompleteReadError, ConnectionError) as error:
+            raise TransferFailed from error
+        line, *fields = head.decode().rstrip().split("\r\n")
+        self.status = int(line.split()[1])
+        pairs = (field.partition(":") for field in fields)
+        self.headers = {name.lower(): value.strip() for name, _, value in pairs}
+
+    async def whole(self) -> bytes:
+        """Return a body that says its length. Raises `TransferFailed`."""
+        try:
+            return await self._reader.readexactly(int(self.headers["content-length"]))
+        except (asyncio.IncompleteReadError, ConnectionError) as error:
+            raise TransferFailed from error
 
     async def chunk(self) -> bytes:
         """Return the next chunk of the body; none at its end. Raises `TransferFailed`."""
@@ -82,3 +113,16 @@ class Connection:
         client = self._writer.get_extra_info("socket")
         client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self._writer.transport.abort()
+
+
+@asynccontextmanager
+async def opened(port: int, path: str, number: int = 1) -> AsyncIterator[list[Connection]]:
+    """Open streams of which the first chunk has arrived and the rest waits to be read."""
+    async with AsyncExitStack() as stack:
+        connections = []
+        for _ in range(number):
+            connection = await Connection.open(port, path, small=True)
+            connections.append(await stack.enter_async_context(connection))
+            assert connection.status == 200
+            assert await connection.chunk()
+        yield connections

@@ -1,5 +1,6 @@
 """Programs that run beside a test: started, awaited and stopped."""
 
+import os
 import signal
 import socket
 import subprocess
@@ -8,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from support.tools import clean_environment
+from support.tools import clean_environment, lacking
 
 PATIENCE = 60.0
 """Seconds that a program may take to listen, or to stop."""
@@ -19,6 +20,27 @@ def listening(port: int) -> bool:
     with socket.socket() as client:
         client.settimeout(1)
         return client.connect_ex(("127.0.0.1", port)) == 0
+
+
+def status(pid: int, field: str) -> str:
+    """Return what Linux says of a process under a name of `/proc/PID/status`."""
+    file = Path(f"/proc/{pid}/status")
+    if not Path("/proc/self/status").exists():
+        lacking("there is no /proc")
+    fields = dict(line.split(":\t", 1) for line in file.read_text().splitlines())
+    return fields[field].strip()
+
+
+@contextmanager
+def paused(pid: int) -> Iterator[None]:
+    """Let a process do nothing at all for the length of the block."""
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        while not status(pid, "State").startswith("T"):
+            time.sleep(0.01)
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
 
 
 @contextmanager

@@ -26,6 +26,11 @@ class Project:
         return self.slug.replace("-", "_")
 
     @property
+    def python(self) -> str:
+        """The interpreter of its environment, which `uv run` makes."""
+        return str(self.path / ".venv/bin/python")
+
+    @property
     def files(self) -> set[str]:
         """The paths of all files, relative to the project."""
         return {
