@@ -13,7 +13,7 @@ from sqlalchemy import Column, MetaData, Table, Text, select
 
 from {{ cookiecutter.__package_name }}.exports import Database
 from {{ cookiecutter.__package_name }}.exports.database import Key
-from {{ cookiecutter.__package_name }}.exports.rows import Rows
+from {{ cookiecutter.__package_name }}.exports.rows import CHUNKS_AT_A_TIME, Rows
 from {{ cookiecutter.__package_name }}.streaming import Chunk
 
 from .conftest import Content
@@ -103,14 +103,15 @@ async def test_narrow_rows_are_held_a_thousand_at_a_time(content: Content) -> No
     assert max(encoder.batches) == 1000
 
 
-async def test_no_more_is_read_ahead_than_one_chunk(rows: Rows, content: Content) -> None:
+async def test_no_more_is_read_ahead_than_the_next_few_chunks(rows: Rows, content: Content) -> None:
+    content.replace(lines, [{"id": key, "text": "x" * 10 * KIB} for key in range(200)])
     encoder = Lines()
 
     async with aclosing(rows.chunks(encoder)) as chunks:
-        for taken in range(1, 5):
+        for taken in range(1, 20):
             await anext(chunks)
             await run_in_reader(content.database, lambda: None)
-            assert len(encoder.batches) <= taken + 1
+            assert len(encoder.batches) <= taken + 2 * CHUNKS_AT_A_TIME - 1
 
 
 async def test_rows_come_in_the_order_of_the_key_and_resume_after_it(
@@ -203,7 +204,7 @@ async def test_the_connection_is_back_when_the_reader_is_cancelled_while_it_wait
 async def test_a_failure_that_comes_after_the_client_left_is_nobodys(
     rows: Rows, content: Content
 ) -> None:
-    content.fail_at(lines, 15)
+    content.fail_at(lines, 200)
     reported: list[dict[str, Any]] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: reported.append(context))
     chunks = rows.chunks(Lines())

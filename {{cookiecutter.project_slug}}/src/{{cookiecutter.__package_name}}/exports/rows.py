@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator, Generator, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Any, Protocol
 
 from anyio import CancelScope
@@ -16,6 +17,8 @@ Chunks = Generator[Chunk, None, None]
 FIRST_BATCH = 10
 LARGEST_BATCH = 1000
 CHUNK_BYTES = 64 * 1024
+CHUNKS_AT_A_TIME = 4
+"""How many chunks a reader makes before another export has a turn."""
 
 
 class Encoder(Protocol):
@@ -50,23 +53,25 @@ class Rows:
         return replace(self, statement=statement)
 
     async def chunks(self, encoder: Encoder) -> AsyncGenerator[Chunk, None]:
-        """Yield the rows in chunks of some 64 KiB, each read and encoded while another is sent.
+        """Yield the rows in chunks of some 64 KiB, read and encoded while others are sent.
 
         The connection is taken at the first chunk and given back in every outcome.
         """
         loop = asyncio.get_running_loop()
         source = self._encoded(encoder)
-        step = loop.run_in_executor(self.database.readers, next, source, None)
+        step = loop.run_in_executor(self.database.readers, take, source, 1)
         try:
-            while chunk := await asyncio.shield(step):
-                step = loop.run_in_executor(self.database.readers, next, source, None)
-                yield chunk
+            while chunks := await asyncio.shield(step):
+                # Handing over takes as long as a chunk's way to the client: it is done for several.
+                step = loop.run_in_executor(self.database.readers, take, source, CHUNKS_AT_A_TIME)
+                for chunk in chunks:
+                    yield chunk
         finally:
             # Held up by no scope of anyio, and not ended by a cancellation of asyncio.
             with CancelScope(shield=True):
                 await asyncio.shield(self._close(source, step))
 
-    async def _close(self, source: Chunks, step: asyncio.Future[Chunk | None]) -> None:
+    async def _close(self, source: Chunks, step: asyncio.Future[list[Chunk]]) -> None:
         # A failure that nobody waits for any more was not the end of this stream.
         await asyncio.gather(step, return_exceptions=True)
         loop = asyncio.get_running_loop()
@@ -83,3 +88,8 @@ class Rows:
                 size = max(1, min(LARGEST_BATCH, len(rows) * CHUNK_BYTES // len(data)))
         if header:
             yield Chunk(header, 0)
+
+
+def take(chunks: Chunks, number: int) -> list[Chunk]:
+    """Return the next `number` of `chunks`, or those that there are."""
+    return list(islice(chunks, number))
