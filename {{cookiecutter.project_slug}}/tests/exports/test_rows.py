@@ -4,12 +4,13 @@ import asyncio
 import gc
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
+from dataclasses import replace
 from threading import Event
 from typing import Any
 
 import pytest
 from anyio import CancelScope, fail_after
-from sqlalchemy import Column, MetaData, Table, Text, select
+from sqlalchemy import Column, MetaData, Table, Text, select, text
 
 from {{ cookiecutter.__package_name }}.exports import Database
 from {{ cookiecutter.__package_name }}.exports.database import Key
@@ -23,6 +24,12 @@ pytestmark = pytest.mark.anyio
 KIB = 1024
 ROWS = 3000
 PATIENCE = 10.0
+#{% if cookiecutter.database == "sqlite" %}
+ENDLESS = "(WITH RECURSIVE n(i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n) SELECT max(i) FROM n)"
+#{% else %}
+ENDLESS = "pg_sleep(3600) IS NOT NULL"
+#{% endif %}
+"""A condition that is never decided."""
 
 lines = Table("lines", MetaData(), Column("id", Key, primary_key=True), Column("text", Text))
 
@@ -199,6 +206,18 @@ async def test_the_connection_is_back_when_the_reader_is_cancelled_while_it_wait
     await task
 
     assert (held, content.connections) == (1, 0)
+
+
+async def test_a_query_ends_with_its_client_however_long_it_takes(
+    rows: Rows, content: Content
+) -> None:
+    endless = rows.statement.where(text(ENDLESS))
+    chunks = replace(rows, statement=endless).chunks(Lines())
+
+    with fail_after(PATIENCE), pytest.raises(TimeoutError):
+        await asyncio.wait_for(anext(chunks), 0.05)
+
+    assert content.connections == 0
 
 
 async def test_a_failure_that_comes_after_the_client_left_is_nobodys(

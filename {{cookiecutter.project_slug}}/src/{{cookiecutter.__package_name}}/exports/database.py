@@ -7,9 +7,9 @@ import time
 from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 #{% if cookiecutter.database == "sqlite" %}
-from contextlib import contextmanager
-#{% else %}
 from contextlib import closing, contextmanager
+#{% else %}
+from contextlib import closing, contextmanager, suppress
 #{% endif %}
 from itertools import islice
 #{% if cookiecutter.database == "sqlite" %}
@@ -19,9 +19,13 @@ from threading import BoundedSemaphore, Lock
 #{% endif %}
 from typing import Any, Protocol
 
+#{% if cookiecutter.database == "postgresql" %}
+import psycopg
+#{% endif %}
 #{% if cookiecutter.database == "sqlite" %}
 from sqlalchemy import (
     Connection,
+    CursorResult,
     Integer,
     MetaData,
     Select,
@@ -65,6 +69,7 @@ WRITER_LOCK = 0x5EED
 """The advisory lock that writers of samples take; a number of nobody else's."""
 MAX_CURSORS = 50
 """How many exports may read at once, each on a connection: a server has 100, if not told else."""
+CANCEL_SECONDS = 5
 ROWS_AT_A_TIME = 32
 """How many rows wait in memory, however wide they are; more are hardly any faster."""
 #{% endif %}
@@ -77,13 +82,13 @@ class TooManyCursors(Exception):
 
 #{% endif %}
 class Cursor(Protocol):
-    """The part of a driver's cursor (PEP 249) that an export needs."""
+    """The rows of a query that is being run."""
 
     def fetchmany(self, size: int, /) -> Sequence[Sequence[Any]]:
         """Return the next rows, at most `size`; none at the end."""
 
-    def close(self) -> None:
-        """Give back what the cursor holds."""
+    def interrupt(self) -> None:
+        """End the query, from another thread: `fetchmany` fails."""
 
 
 class Database:
@@ -120,7 +125,7 @@ class Database:
 
     @contextmanager
     def cursor(self, statement: Select[Any]) -> Iterator[Cursor]:
-        """Run `statement` and yield its rows as the driver has them, read when they are asked for.
+        """Yield the rows of `statement` as the driver has them, read when they are asked for.
 
         SQLAlchemy's rows would cost more than reading and encoding them. So a value arrives as the
         driver returns it: what SQLAlchemy would convert is not.
@@ -129,19 +134,18 @@ class Database:
 #{% endif %}
         """
 #{% if cookiecutter.database == "sqlite" %}
-        with self.connect() as connection:
-            result = connection.execute(statement)
-            try:
-                yield result.cursor
-            finally:
-                result.close()
+        with self.connect() as connection, closing(DriverCursor(connection, statement)) as cursor:
+            yield cursor
 #{% else %}
         # Waiting for a turn would keep a reader from the streams that could give one back.
         if not self._cursors.acquire(blocking=False):
             raise TooManyCursors
         try:
-            with self.connect() as connection, closing(RowStream(connection, statement)) as rows:
-                yield rows
+            with (
+                self.connect() as connection,
+                closing(DriverCursor(connection, statement)) as cursor,
+            ):
+                yield cursor
         finally:
             self._cursors.release()
 #{% endif %}
@@ -195,6 +199,32 @@ class Database:
 
 
 #{% if cookiecutter.database == "sqlite" %}
+class DriverCursor:
+    """A cursor of `sqlite3`, whose query begins with the first rows that are asked for."""
+
+    def __init__(self, connection: Connection, statement: Select[Any]) -> None:
+        self._connection = connection
+        self._statement = statement
+        self._driver_connection: Any = connection.connection.driver_connection
+        self._result: CursorResult[Any] | None = None
+
+    def fetchmany(self, size: int, /) -> Sequence[Sequence[Any]]:
+        """Implement `Cursor.fetchmany`."""
+        if self._result is None:
+            self._result = self._connection.execute(self._statement)
+        rows: Sequence[Sequence[Any]] = self._result.cursor.fetchmany(size)
+        return rows
+
+    def interrupt(self) -> None:
+        """Implement `Cursor.interrupt`."""
+        self._driver_connection.interrupt()
+
+    def close(self) -> None:
+        """End the query."""
+        if self._result is not None:
+            self._result.close()
+
+
 def configure_connection(connection: DBAPIConnection, _: object) -> None:
     """Let readers go on while one writes, and leave transactions to `begin_transaction`."""
     connection.isolation_level = None
@@ -219,8 +249,8 @@ def begin_transaction(connection: Connection) -> None:
 
 
 #{% else %}
-class RowStream:
-    """The rows of a query, as the server finds them (libpq, section 32.6)."""
+class DriverCursor:
+    """A cursor of psycopg's, which the server sends rows to as it finds them."""
 
     def __init__(self, connection: Connection, statement: Select[Any]) -> None:
         compiled = statement.compile(
@@ -228,16 +258,21 @@ class RowStream:
         )
         # As for a cursor of its own, the server prefers an index, which has the first row at once.
         connection.exec_driver_sql("SET LOCAL enable_sort = off")
-        driver_connection: Any = connection.connection
-        self._cursor = driver_connection.cursor()
+        self._connection: Any = connection.connection.driver_connection
+        self._cursor = self._connection.cursor()
         self._rows = self._cursor.stream(str(compiled), compiled.params, size=ROWS_AT_A_TIME)
 
     def fetchmany(self, size: int, /) -> Sequence[Sequence[Any]]:
         """Implement `Cursor.fetchmany`."""
         return list(islice(self._rows, size))
 
+    def interrupt(self) -> None:
+        """Implement `Cursor.interrupt`."""
+        with suppress(psycopg.Error):
+            self._connection.cancel_safe(timeout=CANCEL_SECONDS)
+
     def close(self) -> None:
-        """Cancel the query, if the server is not done with it."""
+        """End the query, on the server too."""
         self._rows.close()
         self._cursor.close()
 

@@ -1,22 +1,23 @@
 """A query's rows as chunks of bytes."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Generator, Sequence
+from collections.abc import AsyncGenerator, Callable, Generator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
-from anyio import CancelScope
+from anyio import CancelScope, to_thread
 from sqlalchemy import ColumnElement, Select
 
 from ..streaming import Chunk
-from .database import Database
+from .database import Cursor, Database
 
-Chunks = Generator[Chunk, None, None]
+T = TypeVar("T")
 
 FIRST_BATCH = 10
 LARGEST_BATCH = 1000
 CHUNK_BYTES = 64 * 1024
+INTERRUPT_SECONDS = 0.1
 CHUNKS_AT_A_TIME = 4
 """How many chunks a reader makes before another export has a turn."""
 
@@ -57,39 +58,54 @@ class Rows:
 
         The connection is taken at the first chunk and given back in every outcome.
         """
-        loop = asyncio.get_running_loop()
-        source = self._encoded(encoder)
-        step = loop.run_in_executor(self.database.readers, take, source, 1)
+        reading = Reading(self.database, self.statement, encoder)
+        ahead = reading.take(1)
         try:
-            while chunks := await asyncio.shield(step):
+            while chunks := await asyncio.shield(ahead):
                 # Handing over takes as long as a chunk's way to the client: it is done for several.
-                step = loop.run_in_executor(self.database.readers, take, source, CHUNKS_AT_A_TIME)
+                ahead = reading.take(CHUNKS_AT_A_TIME)
                 for chunk in chunks:
                     yield chunk
         finally:
             # Held up by no scope of anyio, and not ended by a cancellation of asyncio.
             with CancelScope(shield=True):
-                await asyncio.shield(self._close(source, step))
+                await asyncio.shield(reading.close(ahead))
 
-    async def _close(self, source: Chunks, step: asyncio.Future[list[Chunk]]) -> None:
+
+class Reading:
+    """One run of a query, in the threads that read."""
+
+    def __init__(self, database: Database, statement: Select[Any], encoder: Encoder) -> None:
+        self._database = database
+        self._cursor: Cursor | None = None
+        self._chunks = self._encoded(statement, encoder)
+
+    def take(self, number: int) -> asyncio.Future[list[Chunk]]:
+        """Begin to make the next `number` of chunks, or those that there are."""
+        return self._run(lambda: list(islice(self._chunks, number)))
+
+    async def close(self, ahead: asyncio.Future[list[Chunk]]) -> None:
+        """End the query, and `ahead` with it, and give the connection back."""
+        while not ahead.done():
+            # What is interrupted before it begins is begun nevertheless: say it again.
+            if self._cursor:
+                await to_thread.run_sync(self._cursor.interrupt)
+            await asyncio.wait([ahead], timeout=INTERRUPT_SECONDS)
         # A failure that nobody waits for any more was not the end of this stream.
-        await asyncio.gather(step, return_exceptions=True)
-        loop = asyncio.get_running_loop()
-        await loop.run_in_executor(self.database.readers, source.close)
+        await asyncio.gather(ahead, return_exceptions=True)
+        await self._run(self._chunks.close)
 
-    def _encoded(self, encoder: Encoder) -> Chunks:
+    def _run(self, work: Callable[[], T]) -> asyncio.Future[T]:
+        return asyncio.get_running_loop().run_in_executor(self._database.readers, work)
+
+    def _encoded(self, statement: Select[Any], encoder: Encoder) -> Generator[Chunk, None, None]:
         header = encoder.header
         size = FIRST_BATCH
-        with self.database.cursor(self.statement) as cursor:
-            while rows := cursor.fetchmany(size):
+        with self._database.cursor(statement) as self._cursor:
+            while rows := self._cursor.fetchmany(size):
                 data = header + encoder.encode(rows)
                 header = b""
                 yield Chunk(data, len(rows))
                 size = max(1, min(LARGEST_BATCH, len(rows) * CHUNK_BYTES // len(data)))
         if header:
             yield Chunk(header, 0)
-
-
-def take(chunks: Chunks, number: int) -> list[Chunk]:
-    """Return the next `number` of `chunks`, or those that there are."""
-    return list(islice(chunks, number))
