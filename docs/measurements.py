@@ -2,7 +2,8 @@
 
 Run it in a project that was generated with the default answers:
 
-    uv run --with asgi-correlation-id --with secure --with brotli python PATH/TO/measurements.py
+    uv run --with apsw --with asgi-correlation-id --with secure --with brotli \\
+        python PATH/TO/measurements.py
 """
 
 import asyncio
@@ -14,14 +15,17 @@ import zlib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from itertools import islice
 from typing import Any
 
+import apsw
 import brotli
 import zstandard
 from asgi_correlation_id import CorrelationIdMiddleware
 from secure.middleware import SecureASGIMiddleware
 from sqlalchemy import select
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from streaming_api.exports.csv import CSVEncoder
 from streaming_api.exports.database import Database
 from streaming_api.exports.items import Item, items
 from streaming_api.exports.ndjson import NDJSONEncoder
@@ -153,6 +157,13 @@ def database_figures(database: Database) -> list[bytes]:
             while rows := cursor.fetchmany(500):
                 yield rows
 
+    def from_apsw() -> Iterator[Rows]:
+        connection = apsw.Connection(str(database.engine.url.database))
+        cursor = connection.execute(f"SELECT {', '.join(names)} FROM items ORDER BY id")  # noqa: S608
+        while rows := list(islice(cursor, 500)):
+            yield rows
+        connection.close()
+
     def by_json(rows: Rows) -> bytes:
         lines = [json.dumps(dict(zip(names, row, strict=True))) for row in rows]
         return "\n".join(lines).encode()
@@ -170,6 +181,10 @@ def database_figures(database: Database) -> list[bytes]:
         ("the driver's cursor, read only", from_driver, len),
         ("SQLAlchemy's rows, msgspec", from_sqlalchemy, encoder.encode),
         ("the driver's cursor, msgspec", from_driver, encoder.encode),
+        ("the driver's cursor, CSV", from_driver, CSVEncoder(names).encode),
+        ("apsw, read only", from_apsw, len),
+        ("apsw, msgspec", from_apsw, encoder.encode),
+        ("apsw, CSV", from_apsw, CSVEncoder(names).encode),
         ("the driver's cursor, json", from_driver, by_json),
         ("the driver's cursor, pydantic", from_driver, by_pydantic),
     ):
