@@ -14,6 +14,7 @@ from starlette.middleware.errors import ServerErrorMiddleware
 
 from . import __version__, console, health
 #{% if cookiecutter.sse %}
+from .events.delivery import Delivery
 from .events.jobs import Jobs
 #{% if cookiecutter.event_broker == "memory" %}
 from .events.memory import MemoryBroker
@@ -118,6 +119,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         buffer=settings.subscriber_buffer,
     )
 #{% endif %}
+    app.state.delivery = Delivery(settings.heartbeat_seconds)
     app.state.jobs = Jobs(app.state.broker)
     app.include_router(events)
 #{% endif %}

@@ -1,17 +1,18 @@
 """Streams of events from a real server: how they begin, stall, break and end."""
 
+import asyncio
 import socket
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import ExitStack, asynccontextmanager
 from itertools import islice
-from types import SimpleNamespace
-from typing import NoReturn
 
 import pytest
-from fastapi import FastAPI
+from fastapi import FastAPI, Request, Response
 from httpx2 import Client, HTTPTransport, ServerSentEvent, TransportError
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from {{ cookiecutter.__package_name }}.events.routes import broker_of
+from {{ cookiecutter.__package_name }}.events.subscription import Subscription
 from {{ cookiecutter.__package_name }}.settings import Settings
 
 
@@ -20,6 +21,38 @@ def settings(settings: Settings) -> Settings:
     """Limits that tests reach, and one that ends a stream which a test would wait for in vain."""
     limits = {"heartbeat_seconds": 0.05, "subscriber_buffer": 8, "max_stream_seconds": 20}
     return settings.model_copy(update=limits)
+
+
+class WaitingMiddleware:
+    """Makes every send wait and need a task, so that streams are served the plain way."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_later(message: Message) -> None:
+            async with asyncio.timeout(30):
+                await asyncio.sleep(0)
+            await send(message)
+
+        await self.app(scope, receive, send_later)
+
+
+async def pass_on(
+    request: Request, call_next: Callable[[Request], Awaitable[Response]]
+) -> Response:
+    return await call_next(request)
+
+
+@pytest.fixture(params=["driven", "plain"])
+def app(request: pytest.FixtureRequest, app: FastAPI) -> FastAPI:
+    """An application whose streams are served in either way."""
+    match request.param:
+        case "plain":
+            app.add_middleware(WaitingMiddleware)
+        case "http-middleware":
+            app.middleware("http")(pass_on)
+    return app
 
 
 @pytest.fixture
@@ -123,11 +156,10 @@ class BrokenBroker:
         return False
 
     @asynccontextmanager
-    async def subscribe(self, *_: object) -> AsyncIterator[SimpleNamespace]:
-        yield SimpleNamespace(reset=False, position=None, next=self.fail)
-
-    async def fail(self) -> NoReturn:
-        raise ConnectionError("the broker is gone")
+    async def subscribe(self, topics: Sequence[str], _: object) -> AsyncIterator[Subscription]:
+        subscription = Subscription(topics, buffer=1)
+        subscription.fail(ConnectionError("the broker is gone"))
+        yield subscription
 
 
 def test_a_failure_inside_of_a_stream_is_an_event(
@@ -191,3 +223,13 @@ def test_a_job_is_followed_to_its_end_and_not_again(http: Client) -> None:
 
     assert [event.event for event in events] == ["ready", "message", "message", "done"]
     assert again.status_code == 204
+
+
+@pytest.mark.parametrize("app", ["http-middleware"], indirect=True)
+def test_a_job_is_followed_through_middleware_whose_send_always_waits(http: Client) -> None:
+    location = http.post("/jobs", json={"steps": 3, "interval": 0.1}).headers["location"]
+
+    with http.sse(location) as source:
+        events = list(source)
+
+    assert [event.event for event in events] == ["ready", *["message"] * 3, "done"]

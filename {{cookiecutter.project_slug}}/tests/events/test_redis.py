@@ -16,7 +16,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from {{ cookiecutter.__package_name }}.events import redis as module
-from {{ cookiecutter.__package_name }}.events.broker import EARLIEST, Subscription, TopicFinished
+from {{ cookiecutter.__package_name }}.events.broker import EARLIEST, TopicFinished
 from {{ cookiecutter.__package_name }}.events.redis import (
     CLOCK,
     ID,
@@ -28,6 +28,7 @@ from {{ cookiecutter.__package_name }}.events.redis import (
     RedisBroker,
     keys_of,
 )
+from {{ cookiecutter.__package_name }}.events.subscription import Subscription
 from {{ cookiecutter.__package_name }}.main import create_app
 from {{ cookiecutter.__package_name }}.settings import Settings
 

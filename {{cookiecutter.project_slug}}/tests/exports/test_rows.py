@@ -14,7 +14,7 @@ from sqlalchemy import Column, MetaData, Table, Text, select, text
 
 from {{ cookiecutter.__package_name }}.exports import Database
 from {{ cookiecutter.__package_name }}.exports.database import Key
-from {{ cookiecutter.__package_name }}.exports.rows import CHUNKS_AT_A_TIME, Rows
+from {{ cookiecutter.__package_name }}.exports.rows import CHUNKS_AT_A_TIME, INTERRUPT_SECONDS, Rows
 from {{ cookiecutter.__package_name }}.streaming import Chunk
 
 from .conftest import Content
@@ -23,6 +23,8 @@ pytestmark = pytest.mark.anyio
 
 KIB = 1024
 ROWS = 3000
+READERS = 4
+"""More threads than read, or as many."""
 PATIENCE = 10.0
 #{% if cookiecutter.database == "sqlite" %}
 ENDLESS = "(WITH RECURSIVE n(i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n) SELECT max(i) FROM n)"
@@ -217,6 +219,18 @@ async def test_a_query_ends_with_its_client_however_long_it_takes(
     with fail_after(PATIENCE), pytest.raises(TimeoutError):
         await asyncio.wait_for(anext(chunks), 0.05)
 
+    assert content.connections == 0
+
+
+async def test_a_client_may_leave_before_it_is_its_turn(rows: Rows, content: Content) -> None:
+    loop, go_on = asyncio.get_running_loop(), Event()
+    turns = [loop.run_in_executor(content.database.readers, go_on.wait) for _ in range(READERS)]
+    loop.call_later(2 * INTERRUPT_SECONDS, go_on.set)
+
+    with fail_after(PATIENCE), pytest.raises(TimeoutError):
+        await asyncio.wait_for(anext(rows.chunks(Lines())), 0.01)
+
+    assert all(await asyncio.gather(*turns))
     assert content.connections == 0
 
 

@@ -7,6 +7,7 @@ import pytest
 from starlette.types import Receive, Scope, Send
 
 from {{ cookiecutter.__package_name }}.streaming import Chunk, Reason, SlowReader, Streams
+from {{ cookiecutter.__package_name }}.streaming.registry import OpenStream
 from {{ cookiecutter.__package_name }}.streaming.response import StreamAborted
 
 from .conftest import Endings
@@ -208,3 +209,25 @@ async def test_a_stream_outside_of_a_route_is_logged_too(endings: Endings) -> No
 
         assert await request.body() == b"one\ntwo\nthree\n"
     assert endings.only == "stream ended route=- lines=3 bytes=14 reason=complete"
+
+
+async def test_the_first_end_of_a_stream_stands() -> None:
+    stream = OpenStream(endless=True, send_timeout=1, max_seconds=0)
+
+    async with stream.running():
+        stream.stop(Reason.SHUTDOWN)
+        stream.fail(ValueError("too late"))
+        await asyncio.Event().wait()
+
+    assert stream.reason is Reason.SHUTDOWN
+
+
+async def test_a_stream_that_is_complete_is_not_stopped_any_more() -> None:
+    stream = OpenStream(endless=True, send_timeout=1, max_seconds=0)
+
+    async with stream.running():
+        stream.reason = Reason.COMPLETE
+        stream.stop(Reason.SHUTDOWN)
+        await asyncio.sleep(0)
+
+    assert stream.reason is Reason.COMPLETE

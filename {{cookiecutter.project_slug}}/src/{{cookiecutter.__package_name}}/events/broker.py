@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
-from .wire import DONE, Event
+from .subscription import Subscription
+from .wire import DONE
 
 EARLIEST = "earliest"
 """The `Last-Event-ID` that stands before the oldest event in history."""
@@ -12,24 +13,6 @@ EARLIEST = "earliest"
 
 class TopicFinished(Exception):
     """Nothing can be published to a topic that said it was done."""
-
-
-class Subscription(Protocol):
-    """The events of some topics from one position on, each once and in order."""
-
-    @property
-    def reset(self) -> bool:
-        """Whether events between the position and the oldest one in history are lost."""
-
-    @property
-    def position(self) -> str | None:
-        """The id to resume at for a client that has none and is not replayed any event."""
-
-    async def next(self) -> Sequence[Event]:
-        """Wait for events and return all there are; none once every topic is finished.
-
-        Raises `SlowReader` when too many wait to be taken.
-        """
 
 
 class Broker(Protocol):

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from .broker import EARLIEST, TopicFinished
-from .subscription import BufferedSubscription
+from .subscription import Subscription
 from .wire import DONE, Event
 
 ID = re.compile(r"[0-9]{13}-[0-9]{12}")
@@ -22,7 +22,7 @@ class Topic:
     """An id that no event before the history, that is gone now, comes after."""
     history: deque[tuple[float, Event]] = field(default_factory=deque)
     finished: bool = False
-    subscriptions: set[BufferedSubscription] = field(default_factory=set)
+    subscriptions: set[Subscription] = field(default_factory=set)
     used_at: float = 0.0
 
     @property
@@ -82,7 +82,7 @@ class MemoryBroker:
     @asynccontextmanager
     async def subscribe(
         self, topics: Sequence[str], last_event_id: str | None
-    ) -> AsyncIterator[BufferedSubscription]:
+    ) -> AsyncIterator[Subscription]:
         """Implement `Broker.subscribe`."""
         followed = {name: self._topic(name) for name in topics}
         known = last_event_id is not None and self._is_known(last_event_id)
@@ -97,7 +97,7 @@ class MemoryBroker:
         reset = last_event_id not in (None, EARLIEST) and (
             not known or any(topic.lost > after for topic in followed.values())
         )
-        subscription = BufferedSubscription(topics, self._buffer)
+        subscription = Subscription(topics, self._buffer)
         subscription.start(
             replay,
             newest=self._last_id,

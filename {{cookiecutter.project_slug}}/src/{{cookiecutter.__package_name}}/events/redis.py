@@ -21,7 +21,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from .broker import EARLIEST, TopicFinished
-from .subscription import BufferedSubscription
+from .subscription import Subscription
 from .wire import DONE, Event, require_one_line
 
 logger = logging.getLogger(__name__)
@@ -247,9 +247,9 @@ class RedisBroker:
     @asynccontextmanager
     async def subscribe(
         self, topics: Sequence[str], last_event_id: str | None
-    ) -> AsyncIterator[BufferedSubscription]:
+    ) -> AsyncIterator[Subscription]:
         """Implement `Broker.subscribe`."""
-        subscription = BufferedSubscription(topics, self._buffer)
+        subscription = Subscription(topics, self._buffer)
         reader = await self._here().reading()
         with reader.followed(topics, subscription):
             replay: Literal["finished", "all"] = "finished" if last_event_id is None else "all"
@@ -393,10 +393,10 @@ class Reader:
         self._redis = redis
         self._position = ""
         self._scope = CancelScope()
-        self._followers: defaultdict[str, set[BufferedSubscription]] = defaultdict(set)
+        self._followers: defaultdict[str, set[Subscription]] = defaultdict(set)
 
     @contextmanager
-    def followed(self, topics: Sequence[str], subscription: BufferedSubscription) -> Iterator[None]:
+    def followed(self, topics: Sequence[str], subscription: Subscription) -> Iterator[None]:
         """Hand the events of `topics` to `subscription`."""
         for topic in topics:
             self._followers[topic].add(subscription)

@@ -10,8 +10,9 @@ from ..settings import Settings
 from ..streaming import stream_documentation
 from .body_limit import LimitedRoute
 from .broker import EARLIEST, Broker, TopicFinished
+from .delivery import Delivery
 from .jobs import Jobs, TooManyJobs
-from .stream import EventStreamResponse, event_stream
+from .stream import EventStreamResponse
 from .wire import RESERVED_NAMES, encode_json, require_one_line
 
 router = APIRouter(tags=["events"], route_class=LimitedRoute)
@@ -85,6 +86,11 @@ async def broker_of(request: Request) -> Broker:
     return broker
 
 
+async def delivery_of(request: Request) -> Delivery:
+    delivery: Delivery = request.app.state.delivery
+    return delivery
+
+
 async def jobs_of(request: Request) -> Jobs:
     jobs: Jobs = request.app.state.jobs
     return jobs
@@ -96,6 +102,7 @@ async def settings_of(request: Request) -> Settings:
 
 
 TheBroker = Annotated[Broker, Depends(broker_of)]
+TheDelivery = Annotated[Delivery, Depends(delivery_of)]
 TheJobs = Annotated[Jobs, Depends(jobs_of)]
 TheSettings = Annotated[Settings, Depends(settings_of)]
 
@@ -118,6 +125,7 @@ TheSettings = Annotated[Settings, Depends(settings_of)]
 async def follow_topic(
     topic: Topic,
     broker: TheBroker,
+    delivery: TheDelivery,
     settings: TheSettings,
     more_topics: Annotated[
         tuple[Annotated[str, Field(pattern=TOPIC)], ...],
@@ -138,8 +146,7 @@ async def follow_topic(
     resume_after = last_event_id_header or last_event_id or None
     if await broker.is_over(topics, resume_after):
         return Response(status_code=204)
-    events = event_stream(broker, topics, resume_after, settings.heartbeat_seconds)
-    return EventStreamResponse(events)
+    return EventStreamResponse(broker, delivery, topics, resume_after)
 
 
 @router.post(

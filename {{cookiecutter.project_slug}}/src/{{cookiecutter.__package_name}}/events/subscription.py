@@ -1,28 +1,32 @@
 """What waits for one subscriber, whichever broker it comes from."""
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from ..streaming import SlowReader
 from .wire import Event
 
 
-class BufferedSubscription:
-    """The events that wait for one subscriber: what is replayed, then at most `buffer` more.
+class Subscription:
+    """The events of some topics from one position on, each once and in order.
 
-    It takes events from its making on, so that none is missed while history is read for `start`.
+    What is replayed waits first, then at most `buffer` more. It takes events from its making on, so
+    that none is missed while history is read for `start`.
     """
 
     def __init__(self, topics: Iterable[str], buffer: int) -> None:
         self.reset = False
+        """Whether events between the position and the oldest one in history are lost."""
         self.position: str | None = None
+        """The id to resume at for a client that has none and is not replayed any event."""
+        self.notify: Callable[[], object] = bool
+        """Called when there is something to take."""
         self._open_topics = set(topics)
         self._buffer = buffer
         self._newest = ""
         self._replay: list[Event] = []
         self._pending: list[Event] = []
         self._failure: Exception | None = None
-        self._wake: asyncio.Future[None] | None = None
 
     def start(
         self,
@@ -51,26 +55,36 @@ class BufferedSubscription:
         self._pending.append(event)
         if last:
             self._open_topics.discard(event.topic)
-        self._wake_up()
+        self.notify()
 
     def fail(self, failure: Exception) -> None:
         """Raise `failure` once all that waits is taken; the first one stands."""
         self._failure = self._failure or failure
-        self._wake_up()
+        self.notify()
+
+    @property
+    def is_over(self) -> bool:
+        """Whether all that waits is the last there is."""
+        return not self._open_topics
+
+    def take(self) -> Sequence[Event]:
+        """Return all events that wait, or none.
+
+        Raises `SlowReader` when too many waited to be taken, and what `fail` was given.
+        """
+        if self._replay or self._pending:
+            events = self._replay + self._pending
+            self._replay, self._pending = [], []
+            return events
+        if self._failure:
+            raise self._failure
+        return ()
 
     async def next(self) -> Sequence[Event]:
-        """Implement `Subscription.next`; raises what `fail` was given too."""
-        while not (self._replay or self._pending):
-            if self._failure:
-                raise self._failure
-            if not self._open_topics:
-                return ()
-            self._wake = asyncio.get_running_loop().create_future()
-            await self._wake
-        events = self._replay + self._pending
-        self._replay, self._pending = [], []
+        """Wait for events and take them; none once every topic is finished. Raises as `take`."""
+        arrived = asyncio.Event()
+        self.notify = arrived.set
+        while not (events := self.take()) and not self.is_over:
+            await arrived.wait()
+            arrived.clear()
         return events
-
-    def _wake_up(self) -> None:
-        if self._wake and not self._wake.done():
-            self._wake.set_result(None)

@@ -1,6 +1,7 @@
 """The bytes of `text/event-stream` (HTML standard, section 9.2.6)."""
 
 import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -10,6 +11,7 @@ import msgspec
 from ..streaming import escape_line_separators
 
 HEARTBEAT = b": heartbeat\n\n"
+LARGEST_CHUNK = 64 * 1024
 DONE = "done"
 STREAM_ERROR = "stream-error"
 RESERVED_NAMES = frozenset({"error", "open", "ready", DONE, "reset", STREAM_ERROR})
@@ -83,3 +85,17 @@ class Event:
         """The event on a stream of several topics."""
         data = b'{"topic":"%s","data":%s}' % (self.topic.encode(), self.data)
         return encode_event(data, name=self.name, id=self.id)
+
+
+def joined(events: Sequence[Event], *, tagged: bool) -> Iterator[tuple[bytes, int]]:
+    """Yield the bytes of `events` in pieces of up to `LARGEST_CHUNK`, each with their number."""
+    pieces: list[bytes] = []
+    size = 0
+    for event in events:
+        piece = event.tagged if tagged else event.alone
+        if pieces and size + len(piece) > LARGEST_CHUNK:
+            yield b"".join(pieces), len(pieces)
+            pieces, size = [], 0
+        pieces.append(piece)
+        size += len(piece)
+    yield b"".join(pieces), len(pieces)

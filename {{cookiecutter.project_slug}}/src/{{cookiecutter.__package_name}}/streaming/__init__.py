@@ -8,12 +8,23 @@ from .disposition import content_disposition
 from .lines import escape_line_separators
 #{% endif %}
 from .openapi import stream_documentation
-from .registry import Reason, Streams
-from .response import Chunk, SlowReader, StreamResponse
+#{% if cookiecutter.sse %}
+from .registry import Chunk, OpenStream, Reason, Streams
+from .response import LAST_CHUNK, SlowReader, StreamResponse, until_disconnected
+#{% else %}
+from .registry import Chunk, Reason, Streams
+from .response import SlowReader, StreamResponse
+#{% endif %}
 from .signals import stop_signals
 
 __all__ = [
+#{% if cookiecutter.sse %}
+    "LAST_CHUNK",
+#{% endif %}
     "Chunk",
+#{% if cookiecutter.sse %}
+    "OpenStream",
+#{% endif %}
     "Reason",
     "SlowReader",
     "StreamResponse",
@@ -24,4 +35,7 @@ __all__ = [
 #{% endif %}
     "stop_signals",
     "stream_documentation",
+#{% if cookiecutter.sse %}
+    "until_disconnected",
+#{% endif %}
 ]

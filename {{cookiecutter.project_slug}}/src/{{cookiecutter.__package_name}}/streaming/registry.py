@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from enum import StrEnum
 from time import monotonic
+from typing import NamedTuple
 
 from starlette.exceptions import HTTPException
 
@@ -21,6 +22,13 @@ class Reason(StrEnum):
     ERROR = "error"
 
 
+class Chunk(NamedTuple):
+    """Bytes to send in one piece, and how many items they hold."""
+
+    data: bytes
+    items: int
+
+
 class OpenStream:
     """One stream: what it has sent, and how it is told to end."""
 
@@ -33,6 +41,7 @@ class OpenStream:
         self.reason = Reason.TIMEOUT
         self.items = 0
         self.bytes = 0
+        self._failure: Exception | None = None
         self._time = asyncio.timeout(max_seconds or None)
         self._running = False
 
@@ -46,7 +55,7 @@ class OpenStream:
         """Run the body until `stop` is called or the stream's time is over.
 
         Either cancels the body once, as asyncio does and anyio does not: what the body then waits
-        for in order to clean up is left alone.
+        for in order to clean up is left alone. Raises what `fail` was given.
         """
         self._running = True
         try:
@@ -55,15 +64,28 @@ class OpenStream:
         except TimeoutError:
             if not self._time.expired():
                 raise
+            if self._failure:
+                raise self._failure from None
         finally:
             self._running = False
 
     def stop(self, reason: Reason) -> None:
         """End the stream at the await it is at; the first reason stands."""
-        if self._running and not self._time.expired():
+        if self._running and self.reason is not Reason.COMPLETE and not self._time.expired():
             self._running = False
             self.reason = reason
             self._time.reschedule(0)
+
+    def fail(self, failure: Exception) -> None:
+        """End the stream because of `failure`, unless it ends already."""
+        if self._running:
+            self._failure = failure
+            self.stop(Reason.ERROR)
+
+    def count(self, chunk: Chunk) -> None:
+        """Add what was sent."""
+        self.items += chunk.items
+        self.bytes += len(chunk.data)
 
     def raise_if_stopped(self) -> None:
         """Cancel the body again if the first time was lost in a library on the way."""

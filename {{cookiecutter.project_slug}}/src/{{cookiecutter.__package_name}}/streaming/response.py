@@ -3,7 +3,8 @@
 import asyncio
 import logging
 from collections.abc import AsyncGenerator, Mapping
-from typing import ClassVar, NamedTuple
+from contextlib import suppress
+from typing import ClassVar
 
 from anyio import CancelScope, move_on_after
 from starlette.exceptions import HTTPException
@@ -14,21 +15,12 @@ from starlette.types import Message, Receive, Scope, Send
 from ..middleware.request_id import request_id
 #{% endif %}
 from .connection import abort_connection
-from .registry import OpenStream, Reason, Streams
+from .registry import Chunk, OpenStream, Reason, Streams
 
 logger = logging.getLogger(__name__)
 
 FAREWELL_SECONDS = 1.0
 RETRY_LATER = {"Retry-After": "5"}
-
-
-class Chunk(NamedTuple):
-    """Bytes to send in one piece, and how many items they hold."""
-
-    data: bytes
-    items: int
-
-
 LAST_CHUNK = Chunk(b"", 0)
 
 
@@ -89,33 +81,28 @@ class StreamResponse(Response):
                 self._log_end(scope, stream, failure)
             await self._close(stream, receive, send, failure)
 
-    async def _run(self, stream: OpenStream, receive: Receive, send: Send) -> None:
-        """Send all chunks, and close them. Raises what making them raises, and `SlowReader`."""
+    async def send_all(self, stream: OpenStream, receive: Receive, send: Send) -> None:
+        """Send all chunks. Raises what making them raises, and `SlowReader`."""
         listener = asyncio.create_task(stop_on_disconnect(receive, stream))
         try:
-            async with stream.running():
-                async for chunk in self.chunks:
-                    stream.raise_if_stopped()
-                    await self._send(stream, send, chunk)
-                # From here on the server reports its own end of the response as a disconnect.
-                listener.cancel()
-                await self._send(stream, send, LAST_CHUNK, more=False)
-                stream.reason = Reason.COMPLETE
+            async for chunk in self.chunks:
+                stream.raise_if_stopped()
+                await self.send_chunk(stream, send, chunk)
+            # From here on the server reports its own end of the response as a disconnect.
+            listener.cancel()
+            await self.send_chunk(stream, send, LAST_CHUNK)
+            stream.reason = Reason.COMPLETE
         finally:
             listener.cancel()
             with CancelScope(shield=True):
-                await self.chunks.aclose()
                 await asyncio.wait([listener])
-        if not listener.cancelled():
-            listener.result()
 
-    async def _send(
-        self, stream: OpenStream, send: Send, chunk: Chunk, *, more: bool = True
-    ) -> None:
+    async def send_chunk(self, stream: OpenStream, send: Send, chunk: Chunk) -> None:
         """Send one chunk, after the headers if it is the first. Raises `SlowReader`."""
         # Sending to a client that left returns at once: without this, chunks that are made
         # without waiting would keep the event loop to themselves.
         await asyncio.sleep(0)
+        more = chunk is not LAST_CHUNK
         try:
             async with asyncio.timeout(stream.send_timeout):
                 if not stream.started:
@@ -124,8 +111,15 @@ class StreamResponse(Response):
                 await send({"type": "http.response.body", "body": chunk.data, "more_body": more})
         except TimeoutError:
             raise SlowReader from None
-        stream.items += chunk.items
-        stream.bytes += len(chunk.data)
+        stream.count(chunk)
+
+    async def _run(self, stream: OpenStream, receive: Receive, send: Send) -> None:
+        try:
+            async with stream.running():
+                await self.send_all(stream, receive, send)
+        finally:
+            with CancelScope(shield=True):
+                await self.chunks.aclose()
 
     async def _close(
         self, stream: OpenStream, receive: Receive, send: Send, failure: Exception | None
@@ -139,14 +133,14 @@ class StreamResponse(Response):
             raise HTTPException(503, "The stream could not start.", RETRY_LATER) from failure
         farewell = self.farewell(stream.reason)
         if farewell is not None:
-            with move_on_after(FAREWELL_SECONDS):
+            with move_on_after(FAREWELL_SECONDS), suppress(Exception):
                 await send({"type": "http.response.body", "body": farewell})
                 return
-        if failure is not None:
-            raise failure
         if not abort_connection(receive):
-            raise StreamAborted(stream.reason)
-        await until_disconnected(receive)
+            raise failure or StreamAborted(stream.reason)
+        # A server that is not told of the end yet takes a return for a mistake.
+        with move_on_after(FAREWELL_SECONDS):
+            await until_disconnected(receive)
 
     def _start(self) -> Message:
         return {
@@ -183,10 +177,10 @@ async def until_disconnected(receive: Receive) -> None:
 
 
 async def stop_on_disconnect(receive: Receive, stream: OpenStream) -> None:
-    """End `stream` when its client leaves. Raises what is wrong with the rest of its request."""
+    """End `stream` when its client leaves, or when something is wrong with the rest of its request."""
     try:
         await until_disconnected(receive)
-    except Exception:
-        stream.stop(Reason.ERROR)
-        raise
-    stream.stop(Reason.CLIENT_DISCONNECT)
+    except Exception as failure:
+        stream.fail(failure)
+    else:
+        stream.stop(Reason.CLIENT_DISCONNECT)
