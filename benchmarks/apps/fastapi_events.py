@@ -1,0 +1,37 @@
+"""FastAPI's own server-sent events, with a queue for each client."""
+
+import asyncio
+from collections.abc import AsyncIterable
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.sse import EventSourceResponse, ServerSentEvent
+
+app = FastAPI()
+clients: set[asyncio.Queue[Any]] = set()
+
+
+@app.get("/events", response_class=EventSourceResponse)
+async def events() -> AsyncIterable[ServerSentEvent]:
+    """Follow the events."""
+    queue = asyncio.Queue[Any]()
+    clients.add(queue)
+    try:
+        while True:
+            yield ServerSentEvent(data=await queue.get())
+    finally:
+        clients.discard(queue)
+
+
+@app.post("/publish")
+async def publish(event: dict[str, Any]) -> None:
+    """Publish an event."""
+    for queue in clients:
+        queue.put_nowait(event)
+
+
+@app.post("/burst")
+async def burst(event: dict[str, Any], n: int) -> None:
+    """Publish an event many times in one turn of the event loop."""
+    for _ in range(n):
+        await publish(event)
