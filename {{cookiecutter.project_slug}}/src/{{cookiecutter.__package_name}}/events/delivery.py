@@ -138,11 +138,12 @@ class Outlet:
         """Send what there is, up to where the client has to catch up."""
         self._has_turn = False
         while self._is_open and not self._sending:
-            if not self._chunks:
+            if self._chunks:
+                self._step(self._chunks.pop())
+            elif self.subscription.is_ready:
                 self._refill()
-            if not self._chunks:
+            else:
                 return
-            self._step(self._chunks.pop())
 
     def beat(self) -> None:
         """Send a comment if nothing was sent since the last time."""
@@ -166,7 +167,7 @@ class Outlet:
             return
         if events:
             self._chunks.extend(reversed(self._delivery.chunks(self._topics, events)))
-        elif self.subscription.is_over:
+        else:
             self._chunks.append(LAST_CHUNK)
 
     def _step(self, chunk: Chunk) -> None:

@@ -63,18 +63,21 @@ class Subscription:
         self.notify()
 
     @property
-    def is_over(self) -> bool:
-        """Whether all that waits is the last there is."""
-        return not self._open_topics
+    def is_ready(self) -> bool:
+        """Whether `take` returns events, or nothing comes any more."""
+        return bool(self._pending or self._replay or self._failure or not self._open_topics)
 
     def take(self) -> Sequence[Event]:
         """Return all events that wait, or none.
 
         Raises `SlowReader` when too many waited to be taken, and what `fail` was given.
         """
-        if self._replay or self._pending:
+        if self._replay:
             events = self._replay + self._pending
             self._replay, self._pending = [], []
+            return events
+        if self._pending:
+            events, self._pending = self._pending, []
             return events
         if self._failure:
             raise self._failure
@@ -84,7 +87,7 @@ class Subscription:
         """Wait for events and take them; none once every topic is finished. Raises as `take`."""
         arrived = asyncio.Event()
         self.notify = arrived.set
-        while not (events := self.take()) and not self.is_over:
+        while not (events := self.take()) and self._open_topics:
             await arrived.wait()
             arrived.clear()
         return events

@@ -1,6 +1,7 @@
 """One id for a request, its response and every log record in between."""
 
 import re
+from collections.abc import Awaitable
 from contextvars import ContextVar
 from uuid import uuid4
 
@@ -27,10 +28,10 @@ class RequestIdMiddleware:
         given = Headers(scope=scope).get("x-request-id", "")
         identifier = given if UUID.fullmatch(given) else str(uuid4())
 
-        async def send_identified(message: Message) -> None:
+        def send_identified(message: Message) -> Awaitable[None]:
             if message["type"] == "http.response.start":
                 MutableHeaders(scope=message)["X-Request-Id"] = identifier
-            await send(message)
+            return send(message)
 
         token = request_id.set(identifier)
         try:
