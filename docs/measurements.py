@@ -1,8 +1,8 @@
-"""Print the figures of decisions.md.
+r"""Print the figures of decisions.md.
 
 Run it in a project that was generated with the default answers:
 
-    uv run --with apsw --with asgi-correlation-id --with secure --with brotli \\
+    uv run --with apsw --with asgi-correlation-id --with secure --with brotli \
         python PATH/TO/measurements.py
 """
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from anyio import CancelScope, fail_after
-from sqlalchemy import Column, MetaData, Table, Text, select, text
+from sqlalchemy import Column, MetaData, Table, Text, event, select, text
 
 from {{ cookiecutter.__package_name }}.exports import Database
 from {{ cookiecutter.__package_name }}.exports.database import Key
@@ -173,6 +173,17 @@ async def test_the_connection_is_back_after_a_failure_at_the_start(
         await anext(rows.chunks(Lines()))
 
     assert content.connections == 0
+
+
+async def test_nothing_is_committed_that_could_fail_after_the_last_chunk(
+    rows: Rows, content: Content
+) -> None:
+    commits: list[Any] = []
+    event.listen(content.database.engine, "commit", commits.append)
+
+    await read(rows.chunks(Lines()))
+
+    assert commits == []
 
 
 async def test_no_connection_is_taken_before_the_first_chunk(rows: Rows, content: Content) -> None:

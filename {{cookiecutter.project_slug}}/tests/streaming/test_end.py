@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator
 
 import pytest
+from starlette.background import BackgroundTask
 from starlette.types import Receive, Scope, Send
 
 from {{ cookiecutter.__package_name }}.streaming import Chunk, Reason, SlowReader, Streams
@@ -231,3 +232,16 @@ async def test_a_stream_that_is_complete_is_not_stopped_any_more() -> None:
         await asyncio.sleep(0)
 
     assert stream.reason is Reason.COMPLETE
+
+
+class WithTaskResponse(FileResponse):
+    """A stream with a task for later, which would run after a disconnect too."""
+
+    def __init__(self, chunks: AsyncGenerator[Chunk, None]) -> None:
+        super().__init__(chunks)
+        self.background = BackgroundTask(pytest.fail)
+
+
+async def test_a_stream_runs_no_background_task() -> None:
+    async with exchange(application(two_chunks, WithTaskResponse)) as request:
+        assert await request.body() == b"one\ntwo\nthree\n"
