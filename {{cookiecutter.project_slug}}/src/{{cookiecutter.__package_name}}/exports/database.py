@@ -17,9 +17,12 @@ from threading import Lock
 #{% else %}
 from threading import BoundedSemaphore, Lock
 #{% endif %}
+#{% if cookiecutter.database == "sqlite" %}
 from typing import Any, Protocol
 
-#{% if cookiecutter.database == "postgresql" %}
+#{% else %}
+from typing import Any, Protocol, cast
+
 import psycopg
 #{% endif %}
 #{% if cookiecutter.database == "sqlite" %}
@@ -258,9 +261,10 @@ class DriverCursor:
         )
         # As for a cursor of its own, the server prefers an index, which has the first row at once.
         connection.exec_driver_sql("SET LOCAL enable_sort = off")
-        self._connection: Any = connection.connection.driver_connection
+        self._connection = cast(psycopg.Connection[Any], connection.connection.driver_connection)
         self._cursor = self._connection.cursor()
-        self._rows = self._cursor.stream(str(compiled), compiled.params, size=ROWS_AT_A_TIME)
+        # A generator, although psycopg promises no more than an iterator.
+        self._rows: Any = self._cursor.stream(str(compiled), compiled.params, size=ROWS_AT_A_TIME)
 
     def fetchmany(self, size: int, /) -> Sequence[Sequence[Any]]:
         """Implement `Cursor.fetchmany`."""
