@@ -82,7 +82,7 @@ class Client:
         self.chunks: list[bytes] = []
         """What was taken, but for the start."""
         self.contexts: list[str] = []
-        """In whose context each of the chunks was sent."""
+        """In whose context sending each of the chunks was begun and done."""
         self.waiting = 0
         """How many sends wait."""
         self.failure: BaseException | None = None
@@ -108,6 +108,8 @@ class Client:
     def _send(self, message: Message) -> Coroutine[Any, Any, None]:
         if self.fails_at_once:
             raise RuntimeError("no coroutine")
+        if message["type"] == "http.response.body":
+            self.contexts.append(who.get())
         return self._sent(message)
 
     async def _sent(self, message: Message) -> None:
@@ -656,8 +658,8 @@ async def test_a_send_runs_in_the_context_of_its_stream(service: Service) -> Non
     await settle()
 
     assert first.numbers == second.numbers == [1]
-    assert first.contexts == ["first"] * 2
-    assert second.contexts == ["second"] * 2
+    assert first.contexts == ["first"] * 4
+    assert second.contexts == ["second"] * 4
 
 
 async def test_a_send_that_only_returns_an_awaitable_is_awaited() -> None:

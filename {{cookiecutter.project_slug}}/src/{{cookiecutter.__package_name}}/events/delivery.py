@@ -177,7 +177,7 @@ class Outlet:
             "more_body": chunk is not LAST_CHUNK,
         }
         try:
-            sending: Any = self._send(message)
+            sending: Any = self._context.run(self._send, message)
             awaited = self._context.run(sending.send, None)
         except StopIteration:
             self._sent(chunk)
