@@ -1,5 +1,7 @@
 """What every broker promises, whatever carries its events."""
 
+import gc
+import weakref
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from itertools import count
@@ -153,6 +155,21 @@ async def test_a_hole_in_history_is_a_reset(
 
         assert numbers(await take(subscription, len(left))) == left
     assert subscription.reset is reset
+
+
+async def test_a_subscription_that_goes_on_holds_nothing_that_was_taken(
+    make_broker: MakeBroker,
+) -> None:
+    broker = make_broker(history=1)
+    await publish(broker, "a", 0)
+
+    async with broker.subscribe(["a"], EARLIEST) as subscription:
+        replayed = [weakref.ref(event) for event in await take(subscription, 1)]
+        await publish(broker, "a", 1)  # which takes its place in history
+        await take(subscription, 1)
+        gc.collect()
+
+        assert [reference() for reference in replayed] == [None]
 
 
 async def test_a_hole_in_one_of_several_topics_is_a_reset(make_broker: MakeBroker) -> None:

@@ -85,26 +85,7 @@ class MemoryBroker:
     ) -> AsyncIterator[Subscription]:
         """Implement `Broker.subscribe`."""
         followed = {name: self._topic(name) for name in topics}
-        known = last_event_id is not None and self._is_known(last_event_id)
-        replayed = [
-            topic for topic in followed.values() if topic.finished or last_event_id is not None
-        ]
-        after = last_event_id if last_event_id is not None and known else ""
-        replay = sorted(
-            (event for topic in replayed for _, event in topic.history if event.id > after),
-            key=lambda event: event.id,
-        )
-        reset = last_event_id not in (None, EARLIEST) and (
-            not known or any(topic.lost > after for topic in followed.values())
-        )
-        subscription = Subscription(topics, self._buffer)
-        subscription.start(
-            replay,
-            newest=self._last_id,
-            finished=[name for name, topic in followed.items() if topic.finished],
-            reset=reset,
-            position=None if replay or (known and not reset) else self._last_id,
-        )
+        subscription = self._subscription(followed, last_event_id)
         for name, topic in followed.items():
             topic.subscriptions.add(subscription)
             self._unfollowed.pop(name, None)
@@ -132,6 +113,30 @@ class MemoryBroker:
             topic = self._topics[name] = Topic(lost=self._lost)
         topic.forget(self._history, before=self._clock() - self._history_seconds)
         return topic
+
+    def _subscription(self, followed: dict[str, Topic], last_event_id: str | None) -> Subscription:
+        """Return a subscription that begins after an id, or now; nothing else holds its replay."""
+        known = last_event_id is not None and self._is_known(last_event_id)
+        replayed = [
+            topic for topic in followed.values() if topic.finished or last_event_id is not None
+        ]
+        after = last_event_id if last_event_id is not None and known else ""
+        replay = sorted(
+            (event for topic in replayed for _, event in topic.history if event.id > after),
+            key=lambda event: event.id,
+        )
+        reset = last_event_id not in (None, EARLIEST) and (
+            not known or any(topic.lost > after for topic in followed.values())
+        )
+        subscription = Subscription(followed, self._buffer)
+        subscription.start(
+            replay,
+            newest=self._last_id,
+            finished=[name for name, topic in followed.items() if topic.finished],
+            reset=reset,
+            position=None if replay or (known and not reset) else self._last_id,
+        )
+        return subscription
 
     def _store(self, topic_name: str, data: bytes, name: str | None, *, last: bool) -> str:
         event = Event(f"{self._life}-{self._published + 1:012}", topic_name, data, name)

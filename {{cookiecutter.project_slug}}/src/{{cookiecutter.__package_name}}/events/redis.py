@@ -252,20 +252,7 @@ class RedisBroker:
         subscription = Subscription(topics, self._buffer)
         reader = await self._here().reading()
         with reader.followed(topics, subscription):
-            replay: Literal["finished", "all"] = "finished" if last_event_id is None else "all"
-            view = await self.look(topics, last_event_id, replay=replay)
-            after = last_event_id if last_event_id is not None and view.is_known else ""
-            events = [event for state in view.states.values() for event in state.events]
-            reset = last_event_id not in (None, EARLIEST) and (
-                not view.is_known or any(state.lost > after for state in view.states.values())
-            )
-            subscription.start(
-                sorted(events, key=lambda event: event.id),
-                newest=view.newest,
-                finished=[topic for topic, state in view.states.items() if state.finished],
-                reset=reset,
-                position=None if events or (view.is_known and not reset) else view.newest,
-            )
+            await self._start(subscription, topics, last_event_id)
             yield subscription
 
     async def ping(self) -> None:
@@ -320,6 +307,25 @@ class RedisBroker:
     def distrust(self, id: str) -> None:
         """Have the life of the data that `id` belongs to ended, if it is still going on."""
         self._known = f"{life_of(id)}-{'9' * 13}-{'9' * 12}"
+
+    async def _start(
+        self, subscription: Subscription, topics: Sequence[str], last_event_id: str | None
+    ) -> None:
+        """Begin `subscription` after an id, or now; nothing else holds its replay afterwards."""
+        replay: Literal["finished", "all"] = "finished" if last_event_id is None else "all"
+        view = await self.look(topics, last_event_id, replay=replay)
+        after = last_event_id if last_event_id is not None and view.is_known else ""
+        events = [event for state in view.states.values() for event in state.events]
+        reset = last_event_id not in (None, EARLIEST) and (
+            not view.is_known or any(state.lost > after for state in view.states.values())
+        )
+        subscription.start(
+            sorted(events, key=lambda event: event.id),
+            newest=view.newest,
+            finished=[topic for topic, state in view.states.items() if state.finished],
+            reset=reset,
+            position=None if events or (view.is_known and not reset) else view.newest,
+        )
 
     async def _store(self, topic: str, data: bytes, name: str | None, *, last: bool) -> str:
         require_one_line(event=name)

@@ -57,12 +57,11 @@ class CSVEncoder:
             records = lines[1:-2].replace(b"]\n[", RECORD_END)
         if self._escape_formulas:
             records = FORMULA.sub(b"\"'", records)
-        if b"\\" in records:
-            if b"\\\\" not in records:
-                records = records.replace(b'\\"', b'""')
-            if b"\\" in records:
-                records = JSON_ESCAPE.sub(unescape, records)
-        return records + RECORD_END
+        quoted = records.replace(b'\\"', b'""')
+        if b"\\" in quoted:
+            # Behind a backslash of the text a quote was taken for an escaped one.
+            quoted = JSON_ESCAPE.sub(unescape, records if b"\\\\" in records else quoted)
+        return quoted + RECORD_END
 
     def _cell(self, cell: Any) -> Any:
         if cell is None or is_no_number(cell):
