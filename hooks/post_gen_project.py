@@ -43,6 +43,7 @@ PATHS = {
         "tests/test_security_headers.py",
     ],
     "servers": ["compose.yaml"],
+    "replicas": ["docs/replicas.md"],
 }
 """The paths that exist only when a choice was made."""
 
@@ -66,6 +67,7 @@ def made(answers: Answers) -> dict[str, bool]:
         "request_id": answers["request_id"],
         "security_headers": answers["security_headers"],
         "servers": redis or postgresql,
+        "replicas": redis or (postgresql and not answers["sse"]),
     }
 
 

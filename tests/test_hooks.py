@@ -126,12 +126,13 @@ def test_nothing_chosen_is_removed(project: Path) -> None:
 
     post_gen_project.main(GOOD | {"database": "postgresql"})
 
-    redis = {
+    several_processes = {
+        "docs/replicas.md",
         "src/streaming_api/events/redis.py",
         "tests/events/redis_server.py",
         "tests/events/test_redis.py",
     }
-    assert before - listed(project) == redis
+    assert before - listed(project) == several_processes
 
 
 def test_what_was_not_chosen_is_removed_whole(project: Path) -> None:

@@ -16,6 +16,7 @@ from httpx_sse import connect_sse
 
 from support.process import listener
 from support.project import Project
+from support.servers import nginx
 from support.service import ROWS, Service
 from support.tools import free_port, require, run
 
@@ -43,23 +44,18 @@ def proxied(
     default_project: Project, service: Service, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Proxied]:
     """Serve users, and items of which one cannot be read, through nginx."""
-    nginx = require("nginx")
     folder = tmp_path_factory.mktemp("nginx")
     database = folder / "broken.db"
     service.rows(f"VACUUM INTO '{database}'")
     service_port, port = free_port(), free_port()
     access_log = folder / "access.log"
-    config = adapted(
-        default_project.read("deploy/nginx.conf"),
-        {
-            "server 127.0.0.1:8000;": f"server 127.0.0.1:{service_port};",
-            "listen 8080;": f"listen 127.0.0.1:{port};",
-            "access_log /var/log/nginx/access.log ": f"access_log {access_log} ",
-            # As the file says, four times the time between two heartbeats.
-            "proxy_read_timeout 60s;": "proxy_read_timeout 4s;",
-        },
-    )
-    (folder / "nginx.conf").write_text(config, encoding="utf-8")
+    replacements = {
+        "server 127.0.0.1:8000;": f"server 127.0.0.1:{service_port};",
+        "listen 8080;": f"listen 127.0.0.1:{port};",
+        "access_log /var/log/nginx/access.log ": f"access_log {access_log} ",
+        # As the file says, four times the time between two heartbeats.
+        "proxy_read_timeout 60s;": "proxy_read_timeout 4s;",
+    }
     log = folder / "service.log"
     with (
         listener(
@@ -73,25 +69,11 @@ def proxied(
                 "HEARTBEAT_SECONDS": "1",
             },
         ),
-        listener(
-            *(nginx, "-p", str(folder), "-c", str(folder / "nginx.conf")),
-            *("-e", "stderr", "-g", f"daemon off; pid {folder}/pid; error_log stderr;"),
-            port=port,
-            cwd=folder,
-            log=folder / "error.log",
-        ),
+        nginx(default_project.read("deploy/nginx.conf"), replacements, port=port, folder=folder),
     ):
         break_items(database)
         url, service_url = (f"http://127.0.0.1:{number}" for number in (port, service_port))
         yield Proxied(url, service_url, log, access_log)
-
-
-def adapted(config: str, replacements: dict[str, str]) -> str:
-    """Replace what names a place of the machine, each of which stands there once."""
-    for found, put in replacements.items():
-        assert config.count(found) == 1, found
-        config = config.replace(found, put)
-    return config
 
 
 def break_items(database: Path) -> None:

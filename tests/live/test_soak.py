@@ -4,18 +4,17 @@ Of its usual size it takes seconds. `SOAK=200x10000` runs it with 200 clients an
 """
 
 import asyncio
-import json
 import os
-from collections.abc import AsyncIterator, Sequence
-from contextlib import AbstractContextManager, asynccontextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from random import Random
 from time import monotonic
 
 import httpx
 
-from support.connection import Connection, TransferFailed
-from support.process import listener
+from support.connection import TransferFailed
+from support.follower import Event, Follower
+from support.process import beside, listener
 from support.project import Project
 from support.tools import free_port, require
 
@@ -29,80 +28,45 @@ SEED = 3
 PATIENCE = 120 + CLIENTS * EVENTS / 1000
 """Seconds that all of it may take."""
 
-Event = tuple[str, str, int]
-"""The id of an event, its topic and its number."""
 
+class Client(Follower):
+    """Follows all topics, and hangs up when it feels like it."""
 
-class Client:
-    """Follows all topics, hangs up when it feels like it and resumes by `Last-Event-ID`."""
+    def __init__(self, number: int, running: asyncio.Event) -> None:
+        super().__init__(PATH)
+        self._running = running
+        self.ready = asyncio.Event()
+        self._random = Random(f"{SEED}-{number}")
+        self._left = 0
 
-    def __init__(self, number: int) -> None:
-        self.random = Random(f"{SEED}-{number}")
-        self.seen: list[list[Event]] = [[]]
-        """The events, in the order of their arrival; a `reset` starts the next list."""
-        self.streams = 0
-        self.started = asyncio.Event()
-        self._position: str | None = None
+    def started(self) -> None:
+        """Take note of `ready`, and choose how long to stay."""
+        self.ready.set()
+        self._left = self._random.randint(0, max(EVENTS // LIVES // 4, 2))
 
-    async def follow(self, port: int, running: asyncio.Event) -> None:
+    def leaves(self) -> bool:
+        """Leave after some events, with a goodbye or without."""
+        self._left -= 1
+        if self._left >= 0:
+            return False
+        if self.connection and self._random.random() < 0.5:
+            self.connection.vanish()
+        return True
+
+    def refused(self, status: int) -> None:
+        """Accept to be refused by a server that stops."""
+        assert status == 503
+        assert not self._running.is_set()
+
+    async def follow_all(self, port: int) -> None:
         """Read until the last event of all is there."""
         while True:
-            await running.wait()
-            headers = {"Last-Event-ID": self._position} if self._position else {}
+            await self._running.wait()
             try:
-                connection = await Connection.open(port, PATH, headers)
-                async with connection:
-                    if connection.status == 503:  # the server stops
-                        assert not running.is_set()
-                        continue
-                    assert connection.status == 200
-                    self.streams += 1
-                    if await self._read(connection):
-                        return
-            except (TransferFailed, ConnectionError):
+                if await self.follow(port):
+                    return
+            except (TransferFailed, OSError):
                 await asyncio.sleep(0.01)  # it was cut off, or came while the server went
-
-    async def _read(self, connection: Connection) -> bool:
-        """Read some events; tell whether the last one of all is among them."""
-        left = self.random.randint(0, max(EVENTS // LIVES // 4, 2))
-        pending = b""
-        while chunk := await connection.chunk():
-            *blocks, pending = (pending + chunk).split(b"\n\n")
-            for block in blocks:
-                if b"\ndata: " in block and self._take(block.decode()):
-                    return True
-                left -= b"\nevent: ready" not in block
-                if left < 0:
-                    # Whatever else has arrived is lost on this client.
-                    if self.random.random() < 0.5:
-                        connection.vanish()
-                    return False
-        assert not pending
-        return False
-
-    def _take(self, block: str) -> bool:
-        fields = dict(line.split(": ", 1) for line in block.split("\n"))
-        self._position = fields.get("id", self._position)
-        name = fields.get("event")
-        if name == "ready":
-            self.started.set()
-        elif name == "reset":
-            self.seen.append([])
-        else:
-            assert name in (None, "last")
-            datum = json.loads(fields["data"])
-            self.seen[-1].append((fields["id"], datum["topic"], datum["data"]))
-        return name == "last"
-
-
-@asynccontextmanager
-async def beside(manager: AbstractContextManager[object]) -> AsyncIterator[None]:
-    """Enter and leave a context that blocks, while the clients read on."""
-    await asyncio.to_thread(manager.__enter__)
-    try:
-        yield
-    finally:
-        await asyncio.to_thread(manager.__exit__, None, None, None)
 
 
 async def publish(url: str, numbers: Sequence[int], *, last: bool) -> list[Event]:
@@ -137,11 +101,11 @@ async def soak(project: Project, folder: Path) -> tuple[list[Client], list[list[
         "EVENT_HISTORY": str(EVENTS),
         "SHUTDOWN_GRACE_SECONDS": "3",
     }
-    clients = [Client(number) for number in range(CLIENTS)]
     running = asyncio.Event()
+    clients = [Client(number, running) for number in range(CLIENTS)]
     lives: list[list[Event]] = []
     async with asyncio.timeout(PATIENCE), asyncio.TaskGroup() as tasks:
-        following = [tasks.create_task(client.follow(port, running)) for client in clients]
+        following = [tasks.create_task(client.follow_all(port)) for client in clients]
         for life in range(LIVES):
             server = listener(
                 *(require("uv"), "run", project.slug, "serve"),
@@ -154,7 +118,7 @@ async def soak(project: Project, folder: Path) -> tuple[list[Client], list[list[
                 running.set()
                 # Clients that have seen no server yet start now, and not with what was before.
                 for client in clients:
-                    await client.started.wait()
+                    await client.ready.wait()
                 last = life == LIVES - 1
                 numbers = range(EVENTS)[life * EVENTS // LIVES : (life + 1) * EVENTS // LIVES]
                 lives.append(await publish(f"http://127.0.0.1:{port}", numbers, last=last))

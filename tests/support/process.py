@@ -1,12 +1,13 @@
 """Programs that run beside a test: started, awaited and stopped."""
 
+import asyncio
 import os
 import signal
 import socket
 import subprocess
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
 from pathlib import Path
 
 from support.tools import clean_environment, lacking
@@ -41,6 +42,16 @@ def paused(pid: int) -> Iterator[None]:
         yield
     finally:
         os.kill(pid, signal.SIGCONT)
+
+
+@asynccontextmanager
+async def beside(manager: AbstractContextManager[object]) -> AsyncIterator[None]:
+    """Enter and leave a context that blocks, while everything else goes on."""
+    await asyncio.to_thread(manager.__enter__)
+    try:
+        yield
+    finally:
+        await asyncio.to_thread(manager.__exit__, None, None, None)
 
 
 @contextmanager

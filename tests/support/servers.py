@@ -5,7 +5,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -64,6 +64,26 @@ def postgresql() -> Iterator[str]:
             stop=signal.SIGINT,
         ):
             yield f"postgresql://postgres:postgres@127.0.0.1:{port}"
+
+
+@contextmanager
+def nginx(
+    config: str, replacements: Mapping[str, str], *, port: int, folder: Path
+) -> Iterator[None]:
+    """Run nginx with a project's configuration, in which each name of a place stands once."""
+    for found, put in replacements.items():
+        assert config.count(found) == 1, found
+        config = config.replace(found, put)
+    file = folder / "nginx.conf"
+    file.write_text(config, encoding="utf-8")
+    with listener(
+        *(require("nginx"), "-p", str(folder), "-c", str(file)),
+        *("-e", "stderr", "-g", f"daemon off; pid {folder}/pid; error_log stderr;"),
+        port=port,
+        cwd=folder,
+        log=folder / "error.log",
+    ):
+        yield
 
 
 def new_database(server: str, name: str) -> str:

@@ -35,6 +35,10 @@ WRONG = [
     ("REDIS_URL", "127.0.0.1:6379"),
     ("REDIS_URL", "redis://127.0.0.1:first"),
 #{% endif %}
+#{% if (cookiecutter.ndjson or cookiecutter.csv) and cookiecutter.database == "postgresql" %}
+    ("MAX_EXPORTS", "0"),
+    ("STATEMENT_TIMEOUT_SECONDS", "-1"),
+#{% endif %}
 #{% if cookiecutter.csv %}
     ("CSV_ESCAPE_FORMULAS", "perhaps"),
 #{% endif %}

@@ -100,7 +100,15 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         grace=settings.shutdown_grace_seconds,
     )
 #{% if cookiecutter.ndjson or cookiecutter.csv %}
+#{% if cookiecutter.database == "sqlite" %}
     app.state.database = Database(settings.database_url)
+#{% else %}
+    app.state.database = Database(
+        settings.database_url,
+        max_exports=settings.max_exports,
+        statement_timeout=settings.statement_timeout_seconds,
+    )
+#{% endif %}
     app.include_router(exports)
 #{% endif %}
 #{% if cookiecutter.sse %}

@@ -123,6 +123,13 @@ class Settings(BaseSettings):
     max_topics_per_stream: Annotated[int, Field(ge=1)] = 50
     """How many topics one connection may carry."""
 #{% endif %}
+#{% if (cookiecutter.ndjson or cookiecutter.csv) and cookiecutter.database == "postgresql" %}
+
+    max_exports: Annotated[int, Field(ge=1)] = 50
+    """How many exports may run at once, each on a connection to PostgreSQL."""
+    statement_timeout_seconds: Annotated[float, Field(ge=0, le=1_000_000, allow_inf_nan=False)] = 0
+    """How long PostgreSQL may take for one export, its client included; 0 is no limit."""
+#{% endif %}
 #{% if cookiecutter.csv %}
 
     csv_escape_formulas: bool = True

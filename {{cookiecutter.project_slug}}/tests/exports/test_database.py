@@ -10,24 +10,32 @@ from contextlib import closing
 #{% endif %}
 from threading import Barrier
 
-import pytest
 #{% if cookiecutter.database == "sqlite" %}
+import pytest
 from sqlalchemy import func, make_url, select
 #{% else %}
+import psycopg
+import pytest
 from sqlalchemy import func, select
 #{% endif %}
 from sqlalchemy.exc import DBAPIError
 
 from {{ cookiecutter.__package_name }}.exports import Database, metadata
+#{% if cookiecutter.database == "sqlite" %}
 from {{ cookiecutter.__package_name }}.exports import database as database_module
-#{% if cookiecutter.database == "postgresql" %}
-from {{ cookiecutter.__package_name }}.exports.database import TooManyCursors
+#{% else %}
+from {{ cookiecutter.__package_name }}.exports.database import TooManyExports
+from {{ cookiecutter.__package_name }}.main import create_app
 #{% endif %}
 from {{ cookiecutter.__package_name }}.settings import Settings
 
 from .conftest import SAMPLE_ROWS, SEED_BATCH, Content
 
 tables = metadata.sorted_tables
+#{% if cookiecutter.database == "postgresql" %}
+PATIENCE = 10.0
+"""Seconds that a query takes which is not ended before."""
+#{% endif %}
 
 
 def counts(database: Database) -> set[int]:
@@ -185,15 +193,13 @@ def test_a_start_does_not_wait_for_ever(
 #{% else %}
 
 
-def test_exports_leave_connections_for_everything_else(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(database_module, "MAX_CURSORS", 1)
-    database = Database(settings.database_url)
+def test_exports_leave_connections_for_everything_else(settings: Settings) -> None:
+    limited = settings.model_copy(update={"max_exports": 1})
+    database: Database = create_app(limited).state.database
     statement = select(tables[0])
 
     with database.cursor(statement):
-        with pytest.raises(TooManyCursors), database.cursor(statement):
+        with pytest.raises(TooManyExports), database.cursor(statement):
             pass
         database.ping()
     with database.cursor(statement) as cursor:
@@ -201,4 +207,30 @@ def test_exports_leave_connections_for_everything_else(
 
     database.close()
     assert len(rows) == 10
+
+
+def test_an_export_cannot_change_anything(database: Database) -> None:
+    sequence = func.pg_get_serial_sequence(tables[0].name, "id")
+
+    with (
+        pytest.raises(psycopg.errors.ReadOnlySqlTransaction),
+        database.cursor(select(func.nextval(sequence))) as cursor,
+    ):
+        cursor.fetchmany(1)
+
+    assert Content(database).connections == 0
+
+
+def test_an_export_that_takes_too_long_fails(settings: Settings) -> None:
+    limited = settings.model_copy(update={"statement_timeout_seconds": 0.05})
+    database: Database = create_app(limited).state.database
+
+    with (
+        pytest.raises(psycopg.errors.QueryCanceled, match="statement timeout"),
+        database.cursor(select(func.pg_sleep(PATIENCE))) as cursor,
+    ):
+        cursor.fetchmany(1)
+
+    assert Content(database).connections == 0
+    database.close()
 #{% endif %}

@@ -70,8 +70,6 @@ BUSY_SECONDS = 10
 #{% else %}
 WRITER_LOCK = 0x5EED
 """The advisory lock that writers of samples take; a number of nobody else's."""
-MAX_CURSORS = 50
-"""How many exports may read at once, each on a connection: a server has 100, if not told else."""
 CANCEL_SECONDS = 5
 ROWS_AT_A_TIME = 32
 """How many rows wait in memory, however wide they are; more are hardly any faster."""
@@ -79,7 +77,7 @@ ROWS_AT_A_TIME = 32
 
 
 #{% if cookiecutter.database == "postgresql" %}
-class TooManyCursors(Exception):
+class TooManyExports(Exception):
     """As many exports as there may be are being read."""
 
 
@@ -95,10 +93,18 @@ class Cursor(Protocol):
 
 
 class Database:
-    """The engine, and the threads that read it for all exports."""
-
-    def __init__(self, url: str) -> None:
 #{% if cookiecutter.database == "sqlite" %}
+    """The engine, and the threads that read it for all exports."""
+#{% else %}
+    """The engine, and the threads that read it for all exports.
+
+    At most `max_exports` read at once, each on a connection of its own. One for which the server
+    takes `statement_timeout` seconds fails; 0 is no limit.
+    """
+#{% endif %}
+
+#{% if cookiecutter.database == "sqlite" %}
+    def __init__(self, url: str) -> None:
         # Waiting for a connection would keep the reader from the streams that could give one back.
         self.engine = create_engine(url, max_overflow=-1)
         event.listen(self.engine, "connect", configure_connection)
@@ -107,14 +113,20 @@ class Database:
         # at best as fast as one, and down to a third as fast.
         self.readers = ThreadPoolExecutor(1, "reader")
 #{% else %}
+    def __init__(self, url: str, *, max_exports: int = 50, statement_timeout: float = 0) -> None:
         self.engine = create_engine(
             url,
             max_overflow=-1,
             pool_pre_ping=True,
             connect_args={"connect_timeout": 5, "options": "-c timezone=UTC"},
         )
+        # One snapshot for a whole export, whatever it asks for, and nothing that it could change.
+        self._reading = self.engine.execution_options(
+            isolation_level="REPEATABLE READ", postgresql_readonly=True
+        )
+        self._statement_timeout = round(statement_timeout * 1000)
         self.readers = ThreadPoolExecutor(4, "reader")
-        self._cursors = BoundedSemaphore(MAX_CURSORS)
+        self._turns = BoundedSemaphore(max_exports)
 #{% endif %}
         self._preparing = Lock()
         self._prepared = False
@@ -133,7 +145,7 @@ class Database:
         SQLAlchemy's rows would cost more than reading and encoding them. So a value arrives as the
         driver returns it: what SQLAlchemy would convert is not.
 #{% if cookiecutter.database == "postgresql" %}
-        Raises `TooManyCursors`.
+        Raises `TooManyExports`.
 #{% endif %}
         """
 #{% if cookiecutter.database == "sqlite" %}
@@ -141,16 +153,21 @@ class Database:
             yield cursor
 #{% else %}
         # Waiting for a turn would keep a reader from the streams that could give one back.
-        if not self._cursors.acquire(blocking=False):
-            raise TooManyCursors
+        if not self._turns.acquire(blocking=False):
+            raise TooManyExports
         try:
-            with (
-                self.connect() as connection,
-                closing(DriverCursor(connection, statement)) as cursor,
-            ):
-                yield cursor
+            self.prepare()
+            with self._reading.connect() as connection:
+                # As for a cursor of its own, the server prefers an index, which has the first row
+                # at once.
+                connection.exec_driver_sql(
+                    "SET LOCAL enable_sort = off;"
+                    f"SET LOCAL statement_timeout = {self._statement_timeout}"
+                )
+                with closing(DriverCursor(connection, statement)) as cursor:
+                    yield cursor
         finally:
-            self._cursors.release()
+            self._turns.release()
 #{% endif %}
 
     def ping(self) -> None:
@@ -259,8 +276,6 @@ class DriverCursor:
         compiled = statement.compile(
             dialect=connection.dialect, compile_kwargs={"render_postcompile": True}
         )
-        # As for a cursor of its own, the server prefers an index, which has the first row at once.
-        connection.exec_driver_sql("SET LOCAL enable_sort = off")
         self._connection = cast(psycopg.Connection[Any], connection.connection.driver_connection)
         self._cursor = self._connection.cursor()
         # A generator, although psycopg promises no more than an iterator.

@@ -1,0 +1,258 @@
+"""Two replicas behind nginx, which share their events through Redis, and each of which goes down.
+
+Of its usual size it takes seconds. `FAILOVER=100x5000` runs it with 100 clients and 5,000 events.
+"""
+
+import asyncio
+import os
+import signal
+from collections.abc import Callable, Coroutine, Iterable, Sequence
+from contextlib import AbstractContextManager, AsyncExitStack
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+import httpx
+import pytest
+
+from support.connection import TransferFailed
+from support.follower import Event, Follower
+from support.process import beside, listener
+from support.project import Bake, Project
+from support.servers import nginx
+from support.tools import free_port, require
+
+CLIENTS, EVENTS = map(int, os.environ.get("FAILOVER", "12x500").split("x"))
+TOPICS = ["fail-a", "fail-b", "fail-c"]
+PATH = f"/events/{TOPICS[0]}?topic={TOPICS[1]}&topic={TOPICS[2]}"
+PACE = 0.01
+"""Seconds from one event to the next."""
+AGAIN = 0.05
+"""Seconds after which one tries again."""
+PATIENCE = 120 + EVENTS / 20
+"""Seconds that all of it may take."""
+Disaster = Callable[[], Coroutine[Any, Any, None]]
+
+PERSISTENT = ("--appendonly", "yes", "--appendfsync", "always")
+
+
+class Machine:
+    """A program that is ended and started again."""
+
+    def __init__(self, start: Callable[[], AbstractContextManager[object]]) -> None:
+        self._start = start
+        self._running = AsyncExitStack()
+
+    async def up(self) -> None:
+        """Start it."""
+        await self._running.enter_async_context(beside(self._start()))
+
+    async def down(self) -> None:
+        """End it, if it runs."""
+        await self._running.aclose()
+
+
+class Client(Follower):
+    """Follows all topics through nginx, whatever happens."""
+
+    def __init__(self) -> None:
+        super().__init__(PATH)
+        self.ready = asyncio.Event()
+
+    def started(self) -> None:
+        """Take note of `ready`."""
+        self.ready.set()
+
+    def refused(self, status: int) -> None:
+        """Accept that no replica is there, or that Redis is not."""
+        assert status in (502, 503)
+
+    async def follow_all(self, port: int) -> None:
+        """Read until the last event of all is there."""
+        while True:
+            try:
+                if await self.follow(port):
+                    return
+            except (TransferFailed, OSError):
+                pass  # a replica is gone
+            await asyncio.sleep(AGAIN)
+
+
+@dataclass
+class Publisher:
+    """Publishes numbers at an even pace, each until it is told that it was stored."""
+
+    url: str
+    stored: list[Event] = field(default_factory=list)
+    """The events that were answered with 201, in the order of their ids."""
+    doubtful: set[int] = field(default_factory=set)
+    """The numbers of which a publish had no answer: it may have been stored."""
+    refusals: int = 0
+    """How many publishes were refused: nothing was stored."""
+
+    async def publish(self, client: httpx.AsyncClient, number: int, **more: str) -> None:
+        """Publish one number."""
+        topic = TOPICS[number % len(TOPICS)]
+        while True:
+            try:
+                answer = await client.post(f"/events/{topic}", json={"data": number} | more)
+            except httpx.TransportError:
+                self.doubtful.add(number)
+            else:
+                if answer.status_code == 201:
+                    self.stored.append((answer.json()["id"], topic, number))
+                    return
+                assert answer.status_code in (502, 503, 504), answer.text
+                self.refusals += 1
+                # What Redis was sent and did not answer, or a replica that died, may be stored.
+                self.doubtful.add(number)
+            await asyncio.sleep(AGAIN)
+
+    async def publish_all(self, disasters: Sequence[Disaster]) -> None:
+        """Publish everything, with one disaster after the other on the way, and then the last."""
+        numbers = iter(range(EVENTS))
+        async with httpx.AsyncClient(base_url=self.url, timeout=PATIENCE) as client:
+            for disaster in (None, *disasters):
+                happening = asyncio.ensure_future(disaster() if disaster else asyncio.sleep(0))
+                for number in islice(numbers, EVENTS // (len(disasters) + 1) + 1):
+                    await asyncio.gather(self.publish(client, number), asyncio.sleep(PACE))
+                await happening
+            await self.publish(client, EVENTS, event="last")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What was published, and who saw what of it."""
+
+    clients: list[Client]
+    publisher: Publisher
+    seconds: float
+
+
+async def fail_over(project: Project, folder: Path, redis_options: Iterable[str]) -> Outcome:
+    """Publish while each part goes down and comes back."""
+    ports = [free_port() for _ in range(2)]
+    redis_port, port = free_port(), free_port()
+    env = {
+        "REDIS_URL": f"redis://127.0.0.1:{redis_port}/0",
+        "MAX_STREAMS_PER_CLIENT": str(CLIENTS * 10),
+        "EVENT_HISTORY": str(EVENTS * 2),
+        "SUBSCRIBER_BUFFER": str(EVENTS * 2),
+    }
+    redis = Machine(
+        partial(
+            listener,
+            *(require("redis-server"), "--port", str(redis_port), "--bind", "127.0.0.1"),
+            *("--save", "", "--dir", str(folder), *redis_options),
+            port=redis_port,
+            cwd=folder,
+            log=folder / "redis.log",
+            stop=signal.SIGKILL,
+        )
+    )
+    replicas = [
+        Machine(
+            partial(
+                listener,
+                *(project.python, "-m", project.package, "serve", "--port", str(port)),
+                port=port,
+                cwd=project.path,
+                log=folder / f"replica-{port}.log",
+                env=env,
+                stop=signal.SIGKILL,
+            )
+        )
+        for port in ports
+    ]
+    replacements = {
+        "server app-1:8000": f"server 127.0.0.1:{ports[0]}",
+        "server app-2:8000": f"server 127.0.0.1:{ports[1]}",
+        "listen 8080;": f"listen 127.0.0.1:{port};",
+        "access_log /var/log/nginx/access.log ": f"access_log {folder}/access.log ",
+    }
+    config = project.read("deploy/nginx.conf")
+
+    async def restart_redis() -> None:
+        await redis.down()
+        await redis.up()
+
+    one, other = replicas
+    disasters = [one.down, one.up, other.down, other.up, restart_redis]
+    start = monotonic()
+    clients = [Client() for _ in range(CLIENTS)]
+    publisher = Publisher(f"http://127.0.0.1:{port}")
+    async with AsyncExitStack() as stack, asyncio.timeout(PATIENCE):
+        for machine in (redis, *replicas):
+            stack.push_async_callback(machine.down)
+            await machine.up()
+        await stack.enter_async_context(
+            beside(nginx(config, replacements, port=port, folder=folder))
+        )
+        async with asyncio.TaskGroup() as tasks:
+            for client in clients:
+                tasks.create_task(client.follow_all(port))
+            for client in clients:
+                await client.ready.wait()
+            await publisher.publish_all(disasters)
+    publisher.stored.sort()
+    return Outcome(clients, publisher, monotonic() - start)
+
+
+@pytest.fixture(scope="module")
+def project(bake: Bake, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """Generate and install a project whose events go through Redis."""
+    project = bake(
+        tmp_path_factory.mktemp("failover"), event_broker="redis", ndjson=False, csv=False
+    )
+    project.run("python", "-c", "")
+    return project
+
+
+def report(outcome: Outcome) -> None:
+    """Print figures."""
+    publisher = outcome.publisher
+    streams = sum(client.streams for client in outcome.clients)
+    resets = sum(len(client.seen) - 1 for client in outcome.clients)
+    read = sum(len(part) for client in outcome.clients for part in client.seen)
+    print(f"{CLIENTS} clients, {len(publisher.stored)} events stored, {streams} streams", end=", ")
+    print(f"{read} events read, {resets} resets, {publisher.refusals} refusals", end=", ")
+    print(f"{len(publisher.doubtful)} doubtful, {outcome.seconds:.1f} seconds")
+
+
+def test_every_client_has_every_event_once_though_everything_goes_down(
+    project: Project, tmp_path: Path
+) -> None:
+    outcome = asyncio.run(fail_over(project, tmp_path, PERSISTENT))
+
+    report(outcome)
+    stored, doubtful = outcome.publisher.stored, outcome.publisher.doubtful
+    for client in outcome.clients:
+        (seen,) = client.seen  # no loss was reported
+        ids = [identifier for identifier, _, _ in seen]
+        assert ids == sorted(set(ids))  # each once, and in order
+        assert set(stored) <= set(seen)  # and all of them
+        assert {number for _, _, number in set(seen) - set(stored)} <= doubtful
+        assert seen == outcome.clients[0].seen[0]
+    assert sum(client.streams for client in outcome.clients) > CLIENTS
+
+
+def test_what_redis_forgets_is_told_to_every_client(project: Project, tmp_path: Path) -> None:
+    outcome = asyncio.run(fail_over(project, tmp_path, ()))
+
+    report(outcome)
+    stored = outcome.publisher.stored
+    lives = sorted({event[0][:13] for event in stored})
+    before, after = ([event for event in stored if event[0].startswith(life)] for life in lives)
+    for client in outcome.clients:
+        first, *others = client.seen
+        ids = [identifier for part in client.seen for identifier, _, _ in part]
+        assert ids == sorted(set(ids))
+        assert others  # the loss was told ...
+        seen = {event for part in others for event in part}
+        assert set(after) <= seen  # ... and what was published since is there
+        assert all(event[0].startswith(lives[0]) for event in first)
+        ours = [event for event in first if event in set(before)]
+        assert ours == before[: len(ours)]  # without a hole up to where it was cut off
