@@ -35,23 +35,21 @@ class Client(Follower):
     def __init__(self, number: int, running: asyncio.Event) -> None:
         super().__init__(PATH)
         self._running = running
-        self.ready = asyncio.Event()
         self._random = Random(f"{SEED}-{number}")
-        self._left = 0
-
-    def started(self) -> None:
-        """Take note of `ready`, and choose how long to stay."""
-        self.ready.set()
-        self._left = self._random.randint(0, max(EVENTS // LIVES // 4, 2))
+        self._left = self._patience()
 
     def leaves(self) -> bool:
         """Leave after some events, with a goodbye or without."""
         self._left -= 1
         if self._left >= 0:
             return False
+        self._left = self._patience()
         if self.connection and self._random.random() < 0.5:
             self.connection.vanish()
         return True
+
+    def _patience(self) -> int:
+        return self._random.randint(0, max(EVENTS // LIVES // 4, 2))
 
     def refused(self, status: int) -> None:
         """Accept to be refused by a server that stops."""

@@ -1,5 +1,6 @@
 """Clients of event streams that are cut off, come back and keep what they saw."""
 
+import asyncio
 import json
 
 from support.connection import Connection
@@ -14,6 +15,8 @@ class Follower:
     def __init__(self, path: str) -> None:
         self.seen: list[list[Event]] = [[]]
         """The events, in the order of their arrival; a `reset` starts the next list."""
+        self.ready = asyncio.Event()
+        """Whether a stream has begun."""
         self.streams = 0
         """How many streams it took."""
         self.connection: Connection | None = None
@@ -43,8 +46,9 @@ class Follower:
         """Insist that a stream may be refused now with this status."""
         raise AssertionError(status)
 
-    def started(self) -> None:
-        """Take note of `ready`."""
+    def failed(self) -> None:
+        """Insist that a stream may fail now."""
+        raise AssertionError("stream-error")
 
     async def _read(self, connection: Connection) -> bool:
         pending = b""
@@ -63,10 +67,12 @@ class Follower:
         self._position = fields.get("id", self._position)
         name = fields.get("event")
         if name == "ready":
-            self.started()
+            self.ready.set()
         elif name == "reset":
             self.seen.append([])
-        elif name != "stream-error":
+        elif name == "stream-error":
+            self.failed()
+        else:
             assert name in (None, "last")
             datum = json.loads(fields["data"])
             self.seen[-1].append((fields["id"], datum["topic"], datum["data"]))
