@@ -6,8 +6,8 @@ Of its usual size it takes seconds. `FAILOVER=100x5000` runs it with 100 clients
 import asyncio
 import os
 import signal
-from collections.abc import Callable, Coroutine, Sequence
-from contextlib import AbstractContextManager, AsyncExitStack
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
+from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
@@ -46,9 +46,9 @@ class Machine:
         self._start = start
         self._running = AsyncExitStack()
 
-    async def up(self, stop: signal.Signals = signal.SIGKILL) -> None:
-        """Start it, to be ended by the signal `stop`."""
-        await self._running.enter_async_context(beside(self._start(stop=stop)))
+    async def up(self, **changes: object) -> None:
+        """Start it, with changes to how it is run."""
+        await self._running.enter_async_context(beside(self._start(**changes)))
 
     async def down(self) -> None:
         """End it, if it runs."""
@@ -120,16 +120,25 @@ class Publisher:
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What was published, and who saw what of it."""
+class Site:
+    """A Redis, two replicas and the nginx in front of them, all running."""
 
-    clients: list[Client]
-    publisher: Publisher
-    seconds: float
+    port: int
+    redis: Machine
+    replicas: list[Machine]
+    replica_ports: list[int]
+    env: dict[str, str]
+    """The settings of the replicas."""
+
+    async def restart_redis(self) -> None:
+        """End Redis and start it again."""
+        await self.redis.down()
+        await self.redis.up()
 
 
-async def fail_over(project: Project, folder: Path, *redis_options: str) -> Outcome:
-    """Publish while each part goes down and comes back."""
+@asynccontextmanager
+async def site(project: Project, folder: Path, *redis_options: str) -> AsyncIterator[Site]:
+    """Run everything; what is ended is killed, unless it is started otherwise."""
     ports = [free_port() for _ in range(2)]
     redis_port, port = free_port(), free_port()
     env = {
@@ -146,6 +155,7 @@ async def fail_over(project: Project, folder: Path, *redis_options: str) -> Outc
             port=redis_port,
             cwd=folder,
             log=folder / "redis.log",
+            stop=signal.SIGKILL,
         )
     )
     replicas = [
@@ -157,6 +167,7 @@ async def fail_over(project: Project, folder: Path, *redis_options: str) -> Outc
                 cwd=project.path,
                 log=folder / f"replica-{port}.log",
                 env=env,
+                stop=signal.SIGKILL,
             )
         )
         for port in ports
@@ -167,40 +178,41 @@ async def fail_over(project: Project, folder: Path, *redis_options: str) -> Outc
         "listen 8080;": f"listen 127.0.0.1:{port};",
         "access_log /var/log/nginx/access.log ": f"access_log {folder}/access.log ",
     }
-    config = project.read("deploy/nginx.conf")
-
-    async def restart_redis() -> None:
-        await redis.down()
-        await redis.up()
-
-    one, other = replicas
-    # One that comes back is stopped the next time, where it was killed before.
-    back = partial(one.up, signal.SIGTERM)
-    disasters: list[Disaster] = [
-        one.down,
-        back,
-        other.down,
-        other.up,
-        one.down,
-        one.up,
-        restart_redis,
-    ]
-    start = monotonic()
-    clients = [Client(loses=not redis_options) for _ in range(CLIENTS)]
-    publisher = Publisher(f"http://127.0.0.1:{port}")
-    async with AsyncExitStack() as stack, asyncio.timeout(PATIENCE):
+    proxy = nginx(project.read("deploy/nginx.conf"), replacements, port=port, folder=folder)
+    async with asyncio.timeout(PATIENCE), AsyncExitStack() as stack:
         for machine in (redis, *replicas):
             stack.push_async_callback(machine.down)
             await machine.up()
-        await stack.enter_async_context(
-            beside(nginx(config, replacements, port=port, folder=folder))
-        )
+        await stack.enter_async_context(beside(proxy))
+        yield Site(port, redis, replicas, ports, env)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What was published, and who saw what of it."""
+
+    clients: list[Client]
+    publisher: Publisher
+    seconds: float
+
+
+async def fail_over(project: Project, folder: Path, *redis_options: str) -> Outcome:
+    """Publish while each part goes down and comes back."""
+    start = monotonic()
+    clients = [Client(loses=not redis_options) for _ in range(CLIENTS)]
+    async with site(project, folder, *redis_options) as running:
+        one, other = running.replicas
+        # One that comes back is stopped the next time, where it was killed before.
+        back = partial(one.up, stop=signal.SIGTERM)
+        publisher = Publisher(f"http://127.0.0.1:{running.port}")
         async with asyncio.TaskGroup() as tasks:
             for client in clients:
-                tasks.create_task(client.follow_all(port))
+                tasks.create_task(client.follow_all(running.port))
             for client in clients:
                 await client.ready.wait()
-            await publisher.publish_all(disasters)
+            await publisher.publish_all(
+                [one.down, back, other.down, other.up, one.down, one.up, running.restart_redis]
+            )
     publisher.stored.sort()
     return Outcome(clients, publisher, monotonic() - start)
 
@@ -260,3 +272,55 @@ def test_what_redis_forgets_is_told_to_every_client(project: Project, tmp_path: 
         assert all(event[0].startswith(lives[0]) for event in first)
         ours = [event for event in first if event in set(before)]
         assert ours == before[: len(ours)]  # without a hole up to where it was cut off
+
+
+async def answers(port: int, requests: int = 20) -> list[int]:
+    """Ask how a service is, and publish to it, again and again; the statuses of the answers."""
+    statuses = []
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=PATIENCE) as client:
+        for _ in range(requests):
+            asked = await client.get("/health")
+            published = await client.post("/events/asked", json={"data": 1})
+            statuses += [asked.status_code, published.status_code]
+    return statuses
+
+
+async def until_well(ports: Iterable[int]) -> None:
+    """Wait until each of some services says that it is well."""
+    for port in ports:
+        while set(await answers(port, 1)) != {200, 201}:
+            await asyncio.sleep(AGAIN)
+
+
+def test_what_one_replica_cannot_take_the_other_does(project: Project, tmp_path: Path) -> None:
+    async def ask() -> tuple[list[int], list[int]]:
+        async with site(project, tmp_path) as running:
+            one, _ = running.replicas
+            await one.down()
+            gone = await answers(running.port)
+            await one.up(env=running.env | {"REDIS_URL": f"redis://127.0.0.1:{free_port()}"})
+            async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{running.port}") as client:
+                ill = [(await client.get("/health")).status_code for _ in range(20)]
+            return gone, ill
+
+    gone, ill = asyncio.run(ask())
+
+    assert gone == [200, 201] * 20
+    assert ill == [200] * 20
+
+
+def test_replicas_that_were_all_ill_are_asked_as_soon_as_they_are_well(
+    project: Project, tmp_path: Path
+) -> None:
+    async def ask() -> tuple[list[int], list[int]]:
+        async with site(project, tmp_path) as running:
+            await running.redis.down()
+            ill = await answers(running.port, 3)
+            await running.redis.up()
+            await until_well(running.replica_ports)
+            return ill, await answers(running.port)
+
+    ill, well = asyncio.run(ask())
+
+    assert ill == [503, 503] * 3
+    assert well == [200, 201] * 20
