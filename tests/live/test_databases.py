@@ -85,9 +85,12 @@ def some_rows() -> dict[str, list[dict[str, Any]]]:
 
     def moment() -> str:
         zone = timezone(timedelta(minutes=random.randrange(-14 * 60, 14 * 60)))
-        day = datetime(2, 1, 1, tzinfo=UTC) + timedelta(days=random.randrange(365 * 9000))
-        fraction = timedelta(microseconds=random.choice((0, 1, 500_000, 999_999)))
-        return (day + fraction).astimezone(zone).isoformat()
+        passed = timedelta(
+            days=random.randrange(365 * 9000),
+            seconds=random.randrange(24 * 3600),
+            microseconds=random.choice((0, 1, 500_000, 999_999)),
+        )
+        return (datetime(2, 1, 1, tzinfo=UTC) + passed).astimezone(zone).isoformat()
 
     def number() -> float | None:
         return random.choice(NUMBERS) if random.random() < 0.5 else random.uniform(-1e6, 1e6)

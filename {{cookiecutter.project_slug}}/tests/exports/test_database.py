@@ -209,6 +209,23 @@ def test_exports_leave_connections_for_everything_else(settings: Settings) -> No
     assert len(rows) == 10
 
 
+def test_an_export_sees_one_moment(database: Database) -> None:
+    isolation = select(func.current_setting("transaction_isolation"))
+
+    with database.cursor(isolation) as cursor:
+        rows = cursor.fetchmany(1)
+
+    assert list(rows) == [("repeatable read",)]
+
+
+def test_a_connection_writes_again_after_an_export(database: Database) -> None:
+    with database.cursor(select(tables[0])) as cursor:
+        cursor.fetchmany(1)
+
+    assert sum(database.seed(1)) == len(tables)
+    assert counts(database) == {1}
+
+
 def test_an_export_cannot_change_anything(database: Database) -> None:
     sequence = func.pg_get_serial_sequence(tables[0].name, "id")
 
