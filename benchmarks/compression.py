@@ -42,8 +42,8 @@ def brotli_stream(level: int) -> Compress:
 
 
 METHODS: dict[str, Callable[[], Compress]] = {
-    **{f"gzip {level}": partial(gzip, level) for level in (1, 6, 9)},
-    **{f"zstd {level}": partial(zstd, level) for level in (1, 3)},
+    **{f"gzip {level}": partial(gzip, level) for level in (1, 4, 9)},
+    **{f"zstd {level}": partial(zstd, level) for level in (1, 4, 9)},
     **{f"brotli {level}": partial(brotli_stream, level) for level in (1, 4)},
 }
 

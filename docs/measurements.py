@@ -1,9 +1,8 @@
-r"""Print the figures of decisions.md.
+"""Print the figures of decisions.md.
 
 Run it in a project that was generated with the default answers:
 
-    uv run --with apsw --with asgi-correlation-id --with secure --with brotli \
-        python PATH/TO/measurements.py
+    uv run --with apsw --with asgi-correlation-id --with secure python PATH/TO/measurements.py
 """
 
 import asyncio
@@ -11,7 +10,6 @@ import json
 import logging
 import tempfile
 import time
-import zlib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -19,8 +17,6 @@ from itertools import islice
 from typing import Any
 
 import apsw
-import brotli
-import zstandard
 from asgi_correlation_id import CorrelationIdMiddleware
 from secure.middleware import SecureASGIMiddleware
 from sqlalchemy import select
@@ -142,8 +138,8 @@ def best(work: Callable[[], object], runs: int = 3) -> float:
     return min(times)
 
 
-def database_figures(database: Database) -> list[bytes]:
-    """Show what reading and encoding cost; return the chunks of the export."""
+def database_figures(database: Database) -> None:
+    """Show what reading and encoding cost, and several exports at once."""
     statement = select(items).order_by(items.c.id)
     names = [str(column.name) for column in items.c]
     encoder = NDJSONEncoder(names)
@@ -206,47 +202,6 @@ def database_figures(database: Database) -> list[bytes]:
         seconds = time.perf_counter() - start
         print(f"4 exports, {count} thread(s)            {4 * ROWS / seconds:11,.0f} rows/s")
 
-    data = b"".join(map(encoder.encode, from_driver()))
-    return [data[start : start + 65_536] for start in range(0, len(data), 65_536)]
-
-
-def compression(chunks: list[bytes]) -> None:
-    """Show what compressing the chunks of one export costs, each flushed as the service does it."""
-
-    def by_zstd(level: int) -> int:
-        chunker = zstandard.ZstdCompressor(level=level).chunker()
-        size = 0
-        for chunk in chunks:
-            size += sum(len(out) for out in chunker.compress(chunk))
-            size += sum(len(out) for out in chunker.flush())
-        return size + sum(len(out) for out in chunker.finish())
-
-    def by_gzip(level: int) -> int:
-        compressor = zlib.compressobj(level, zlib.DEFLATED, 31)
-        size = sum(
-            len(compressor.compress(chunk) + compressor.flush(zlib.Z_SYNC_FLUSH))
-            for chunk in chunks
-        )
-        return size + len(compressor.flush())
-
-    def by_brotli(level: int) -> int:
-        compressor = brotli.Compressor(quality=level)
-        size = sum(len(compressor.process(chunk) + compressor.flush()) for chunk in chunks)
-        return size + len(compressor.finish())
-
-    size = sum(map(len, chunks))
-    for name, compress, levels in (
-        ("zstd", by_zstd, (1, 3, 4, 9)),
-        ("gzip", by_gzip, (1, 4, 6, 9)),
-        ("brotli", by_brotli, (1, 4, 5)),
-    ):
-        for level in levels:
-            seconds = best(partial(compress, level), runs=2)
-            print(
-                f"{name:7}{level}  {size / compress(level):5.1f} : 1  "
-                f"{size / seconds / 1e6:5.0f} MB/s  {seconds / len(chunks) * 1000:5.2f} ms a chunk"
-            )
-
 
 def main() -> None:
     """Print every figure."""
@@ -258,10 +213,8 @@ def main() -> None:
         database = Database(f"sqlite:///{folder}/figures.db")
         for _ in database.seed(ROWS):
             pass
-        chunks = database_figures(database)
+        database_figures(database)
         database.close()
-    print()
-    compression(chunks)
 
 
 if __name__ == "__main__":
