@@ -30,6 +30,15 @@ def default_project(bake: Bake, tmp_path_factory: pytest.TempPathFactory) -> Pro
 
 
 @pytest.fixture(scope="session")
+def project_on_servers(bake: Bake, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """Generate and install a project whose rows are in PostgreSQL, and events in Redis."""
+    folder = tmp_path_factory.mktemp("servers")
+    project = bake(folder, database="postgresql", event_broker="redis")
+    project.run("python", "-c", "")
+    return project
+
+
+@pytest.fixture(scope="session")
 def service(
     default_project: Project, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Service]:

@@ -4,6 +4,7 @@ Of its usual size it takes seconds. `FAILOVER=100x5000` runs it with 100 clients
 """
 
 import asyncio
+import json
 import os
 import signal
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
@@ -17,6 +18,7 @@ from typing import Any
 
 import httpx
 import pytest
+from httpx_sse import ServerSentEvent, aconnect_sse
 
 from support.connection import TransferFailed
 from support.follower import Event, Follower
@@ -324,3 +326,40 @@ def test_replicas_that_were_all_ill_are_asked_as_soon_as_they_are_well(
 
     assert ill == [503, 503] * 3
     assert well == [200, 201] * 20
+
+
+def test_a_job_that_dies_with_its_replica_leaves_its_topic_open_with_what_it_said(
+    project: Project, tmp_path: Path
+) -> None:
+    async def die() -> tuple[list[ServerSentEvent], list[ServerSentEvent]]:
+        """Follow a job at the other replica, past its death, then resume after its first event."""
+        async with (
+            site(project, tmp_path) as running,
+            httpx.AsyncClient(timeout=PATIENCE) as client,
+        ):
+            one, other = (f"http://127.0.0.1:{port}" for port in running.replica_ports)
+            job = await client.post(f"{one}/jobs", json={"steps": 1_000_000, "interval": PACE})
+            topic = f"{other}/events/{job.json()['topic']}"
+            async with aconnect_sse(client, "GET", f"{other}{job.headers['location']}") as source:
+                events = source.aiter_sse()
+                followed = [await anext(events) for _ in range(10)]
+                await running.replicas[0].down()
+                published = await client.post(topic, json={"data": "afterwards"})
+                assert published.status_code == 201
+                while followed[-1].id != published.json()["id"]:
+                    followed.append(await anext(events))
+            after = {"Last-Event-ID": followed[1].id}
+            async with aconnect_sse(client, "GET", topic, headers=after) as source:
+                events = source.aiter_sse()
+                resumed = [await anext(events) for _ in followed[1:]]
+            return followed, resumed
+
+    followed, resumed = asyncio.run(die())
+
+    _, *counts, last = followed
+    assert [json.loads(event.data)["count"] for event in counts] == list(range(len(counts)))
+    assert json.loads(last.data) == "afterwards"
+    assert {event.event for event in (*counts, last)} == {"message"}  # no `done`, no `stream-error`
+    assert [(event.id, event.data) for event in resumed[1:]] == [
+        (event.id, event.data) for event in followed[2:]
+    ]

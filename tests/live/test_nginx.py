@@ -7,14 +7,13 @@ from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from time import monotonic, sleep
 from uuid import UUID, uuid4
 
 import httpx
 import pytest
 from httpx_sse import connect_sse
 
-from support.process import listener
+from support.process import listener, logged
 from support.project import Project
 from support.servers import nginx
 from support.service import ROWS, Service
@@ -83,17 +82,6 @@ def break_items(database: Path) -> None:
         connection.execute(
             f"CREATE VIEW items AS SELECT * FROM items_before WHERE {FAILURE}"  # noqa: S608
         )
-
-
-def logged(log: Path, words: str) -> str:
-    """Wait for a line of a log; the line."""
-    deadline = monotonic() + PATIENCE
-    while monotonic() < deadline:
-        for line in log.read_text(errors="replace").splitlines():
-            if words in line:
-                return line
-        sleep(0.05)
-    raise AssertionError(f"{words!r} is not in\n{log.read_text(errors='replace')}")
 
 
 def test_an_event_arrives_while_the_stream_is_open(proxied: Proxied) -> None:

@@ -6,7 +6,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
 from pathlib import Path
 
@@ -21,6 +21,25 @@ def listening(port: int) -> bool:
     with socket.socket() as client:
         client.settimeout(1)
         return client.connect_ex(("127.0.0.1", port)) == 0
+
+
+def until(happened: Callable[[], bool], seconds: float = PATIENCE) -> None:
+    """Ask again and again until it happened; fail if that takes longer."""
+    deadline = time.monotonic() + seconds
+    while not happened():
+        assert time.monotonic() < deadline, f"it did not happen within {seconds} seconds"
+        time.sleep(0.05)
+
+
+def logged(log: Path, words: str) -> str:
+    """Wait for a line of a log; the line."""
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline:
+        for line in log.read_text(errors="replace").splitlines():
+            if words in line:
+                return line
+        time.sleep(0.05)
+    raise AssertionError(f"{words!r} is not in\n{log.read_text(errors='replace')}")
 
 
 def status(pid: int, field: str) -> str:

@@ -7,63 +7,118 @@ import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
-from support.process import listener
-from support.tools import free_port, lacking, require
+import trustme
+
+from support.process import listener, until
+from support.tools import free_port, lacking, require, run, succeed
 
 INITDB = ("--auth=trust", "--username=postgres", "--encoding=UTF8", "--locale=C", "--no-sync")
 
 
+def written(certificate: trustme.LeafCert, folder: Path, user: str | None = None) -> str:
+    """Write a certificate and its key to one file, which nobody but a user may read; its path."""
+    file = folder / "certificate.pem"
+    certificate.private_key_and_cert_chain_pem.write_to_path(str(file))
+    file.chmod(0o600)
+    if user is not None:
+        shutil.chown(file, user, user)
+    return str(file)
+
+
 @contextmanager
-def redis() -> Iterator[str]:
-    """Run a Redis of one's own; its URL."""
+def redis(certificate: trustme.LeafCert | None = None) -> Iterator[str]:
+    """Run a Redis of one's own, which takes TLS alone if it has a certificate; its URL."""
     program = require("redis-server")
-    port = free_port()
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        listener(
-            *(program, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", folder),
-            port=port,
+    port = str(free_port())
+    with tempfile.TemporaryDirectory() as folder:
+        if certificate is None:
+            scheme, listening = "redis", ["--port", port]
+        else:
+            file = written(certificate, Path(folder))
+            scheme, listening = "rediss", ["--port", "0", "--tls-port", port]
+            listening += ["--tls-cert-file", file, "--tls-key-file", file]
+            listening += ["--tls-auth-clients", "no"]
+        with listener(
+            *(program, *listening, "--bind", "127.0.0.1", "--save", "", "--dir", folder),
+            port=int(port),
             cwd=Path(folder),
             log=Path(folder, "log"),
-        ),
-    ):
-        yield f"redis://127.0.0.1:{port}/0"
+        ):
+            yield f"{scheme}://127.0.0.1:{port}/0"
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """A PostgreSQL of one's own, which keeps its data from one run to the next."""
+
+    folder: Path
+    port: int
+    user: str | None
+    settings: tuple[str, ...]
+
+    @property
+    def url(self) -> str:
+        """The URL of the server, without a database's name."""
+        return f"postgresql://postgres:postgres@127.0.0.1:{self.port}"
+
+    @property
+    def log(self) -> Path:
+        """What the server says when it runs, and said the last time."""
+        return self.folder / "log"
+
+    @contextmanager
+    def running(self, stop: signal.Signals = signal.SIGINT) -> Iterator[None]:
+        """Run the server for the length of the block; SIGINT ends it in order, SIGQUIT at once."""
+        asks = (require("pg_isready"), "--quiet", "--dbname", f"{self.url}/postgres")
+        with listener(
+            *(require("postgres"), "-D", str(self.folder / "data"), "-p", str(self.port)),
+            *(word for setting in self.settings for word in ("-c", setting)),
+            port=self.port,
+            cwd=self.folder,
+            log=self.log,
+            user=self.user,
+            stop=stop,
+        ):
+            # It listens before it has recovered what it had not written when it was stopped.
+            until(lambda: run(*asks).returncode == 0)
+            yield
 
 
 @contextmanager
-def postgresql() -> Iterator[str]:
-    """Run a PostgreSQL of one's own; the URL of the server, without a database's name."""
-    initdb, postgres = require("initdb"), require("postgres")
+def cluster(certificate: trustme.LeafCert | None = None) -> Iterator[Cluster]:
+    """Make a PostgreSQL of one's own; it takes TLS, and no TLS too, if it has a certificate."""
+    initdb = require("initdb")
     user = "postgres" if os.geteuid() == 0 else None  # PostgreSQL refuses to run as root
-    port = free_port()
     with tempfile.TemporaryDirectory() as folder:
         if user is not None:
             try:
                 shutil.chown(folder, user, user)
             except LookupError:
                 lacking("PostgreSQL does not run as root, and there is no user postgres")
-        data = Path(folder, "data")
         subprocess.run(
-            [initdb, *INITDB, "--pgdata", data],
+            [initdb, *INITDB, "--pgdata", Path(folder, "data")],
             cwd=folder,
             user=user,
             group=user,
             check=True,
             stdout=subprocess.DEVNULL,
         )
-        settings = ("fsync=off", "listen_addresses=127.0.0.1", "unix_socket_directories=")
-        with listener(
-            *(postgres, "-D", str(data), "-p", str(port)),
-            *(word for setting in settings for word in ("-c", setting)),
-            port=port,
-            cwd=Path(folder),
-            log=Path(folder, "log"),
-            user=user,
-            stop=signal.SIGINT,
-        ):
-            yield f"postgresql://postgres:postgres@127.0.0.1:{port}"
+        settings = ["fsync=off", "listen_addresses=127.0.0.1", "unix_socket_directories="]
+        settings += ["log_connections=on"]
+        if certificate is not None:
+            file = written(certificate, Path(folder), user)
+            settings += ["ssl=on", f"ssl_cert_file={file}", f"ssl_key_file={file}"]
+        yield Cluster(Path(folder), free_port(), user, tuple(settings))
+
+
+@contextmanager
+def postgresql() -> Iterator[str]:
+    """Run a PostgreSQL of one's own; the URL of the server, without a database's name."""
+    with cluster() as server, server.running():
+        yield server.url
 
 
 @contextmanager
@@ -88,7 +143,12 @@ def nginx(
 
 def new_database(server: str, name: str) -> str:
     """Create an empty database on a PostgreSQL server; its URL."""
-    subprocess.run(
-        [require("createdb"), "--maintenance-db", f"{server}/postgres", name], check=True
-    )
+    succeed(require("createdb"), "--maintenance-db", f"{server}/postgres", name)
     return f"{server}/{name}"
+
+
+def query(database: str, statement: str) -> list[list[str]]:
+    """Run SQL in a PostgreSQL database; the rows of its result, as text."""
+    options = ("--no-psqlrc", "--quiet", "--no-align", "--tuples-only", "--field-separator=\t")
+    printed = succeed(require("psql"), *options, "--command", statement, database)
+    return [line.split("\t") for line in printed.splitlines()]

@@ -1,0 +1,179 @@
+"""PostgreSQL and Redis through TLS, as their URLs say: the server that is meant, or none."""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from uuid import uuid4
+
+import httpx
+import pytest
+import trustme
+from httpx_sse import connect_sse
+
+from support.project import Project
+from support.servers import Cluster, cluster, new_database, query, redis
+from support.service import served
+
+ENCRYPTED = """
+SELECT ssl FROM pg_stat_ssl JOIN pg_stat_activity USING (pid)
+WHERE datname = current_database() AND pid <> pg_backend_pid()
+"""
+
+
+@dataclass(frozen=True)
+class Trust:
+    """How a service reaches a server, and what it goes by."""
+
+    host: str
+    """The server's name; its certificate is for localhost."""
+    authority: Path
+    """The certificate of the authority that the service trusts."""
+
+
+@pytest.fixture(scope="module")
+def authority() -> trustme.CA:
+    """Make the authority that certifies the servers."""
+    return trustme.CA()
+
+
+@pytest.fixture(scope="module")
+def encrypted_postgresql(authority: trustme.CA) -> Iterator[Cluster]:
+    """Run a PostgreSQL that takes connections with TLS and without."""
+    with cluster(authority.issue_cert("localhost")) as server, server.running():
+        yield server
+
+
+@pytest.fixture(scope="module")
+def encrypted_redis(authority: trustme.CA) -> Iterator[str]:
+    """Run a Redis that takes connections with TLS alone; its URL."""
+    with redis(authority.issue_cert("localhost")) as url:
+        yield url
+
+
+@pytest.fixture
+def trust(authority: trustme.CA, tmp_path: Path) -> Trust:
+    """Trust the authority."""
+    file = tmp_path / "authority.pem"
+    authority.cert_pem.write_to_path(str(file))
+    return Trust("localhost", file)
+
+
+@pytest.fixture(params=["another authority", "another host"])
+def misfit(request: pytest.FixtureRequest, trust: Trust, tmp_path: Path) -> Trust:
+    """Trust another authority, or ask for a host that the certificate is not for."""
+    if request.param == "another host":
+        return replace(trust, host="127.0.0.1")
+    file = tmp_path / "another.pem"
+    trustme.CA().cert_pem.write_to_path(str(file))
+    return replace(trust, authority=file)
+
+
+def database_at(server: Cluster, trust: Trust) -> tuple[str, str]:
+    """Create an empty database; its name, and its URL for a service."""
+    name = f"test_{uuid4().hex}"
+    url = new_database(server.url, name).replace("127.0.0.1", trust.host)
+    return name, f"{url}?sslmode=verify-full&sslrootcert={trust.authority}"
+
+
+def redis_at(url: str, trust: Trust) -> str:
+    """Return the URL of a Redis for a service."""
+    return f"{url.replace('127.0.0.1', trust.host)}?ssl_ca_certs={trust.authority}"
+
+
+def assert_refused(answers: Sequence[httpx.Response]) -> None:
+    """Insist that all answers are problem documents of a service that cannot do its work."""
+    for answer in answers:
+        assert answer.status_code == 503
+        assert answer.headers["content-type"] == "application/problem+json"
+
+
+def test_exports_are_read_from_postgresql_through_tls(
+    project_on_servers: Project,
+    encrypted_postgresql: Cluster,
+    redis_url: str,
+    trust: Trust,
+    tmp_path: Path,
+) -> None:
+    name, url = database_at(encrypted_postgresql, trust)
+
+    with (
+        served(project_on_servers, tmp_path / "log", DATABASE_URL=url, REDIS_URL=redis_url) as at,
+        httpx.Client(base_url=at) as client,
+    ):
+        answers = [client.get(path) for path in ("/health", "/export/items", "/export/users.csv")]
+        encrypted = query(f"{encrypted_postgresql.url}/{name}", ENCRYPTED)
+
+    assert [answer.status_code for answer in answers] == [200, 200, 200]
+    assert {ssl for (ssl,) in encrypted} == {"t"}
+
+
+def test_postgresql_with_a_certificate_that_does_not_fit_is_given_no_connection(
+    project_on_servers: Project,
+    encrypted_postgresql: Cluster,
+    redis_url: str,
+    misfit: Trust,
+    tmp_path: Path,
+) -> None:
+    name, url = database_at(encrypted_postgresql, misfit)
+
+    with (
+        served(project_on_servers, tmp_path / "log", DATABASE_URL=url, REDIS_URL=redis_url) as at,
+        httpx.Client(base_url=at) as client,
+    ):
+        answers = [client.get(path) for path in ("/health", "/export/items", "/export/users.csv")]
+
+    assert_refused(answers)
+    assert f"database={name}" not in encrypted_postgresql.log.read_text()
+
+
+def test_events_go_through_redis_with_tls(
+    project_on_servers: Project,
+    encrypted_redis: str,
+    postgresql_url: str,
+    trust: Trust,
+    tmp_path: Path,
+) -> None:
+    url = redis_at(encrypted_redis, trust)
+
+    with (
+        served(
+            project_on_servers, tmp_path / "log", DATABASE_URL=postgresql_url, REDIS_URL=url
+        ) as at,
+        httpx.Client(base_url=at) as client,
+        connect_sse(client, "GET", "/events/encrypted") as source,
+    ):
+        events = source.iter_sse()
+        ready = next(events)
+        published = client.post("/events/encrypted", json={"data": "secret"})
+        event = next(events)
+        health = client.get("/health")
+
+    assert ready.event == "ready"
+    assert published.status_code == 201
+    assert (event.id, json.loads(event.data)) == (published.json()["id"], "secret")
+    assert health.status_code == 200
+
+
+def test_redis_with_a_certificate_that_does_not_fit_is_told_nothing(
+    project_on_servers: Project,
+    encrypted_redis: str,
+    postgresql_url: str,
+    misfit: Trust,
+    tmp_path: Path,
+) -> None:
+    url = redis_at(encrypted_redis, misfit)
+
+    with (
+        served(
+            project_on_servers, tmp_path / "log", DATABASE_URL=postgresql_url, REDIS_URL=url
+        ) as at,
+        httpx.Client(base_url=at) as client,
+    ):
+        answers = [
+            client.get("/health"),
+            client.post("/events/encrypted", json={"data": "secret"}),
+            client.get("/events/encrypted"),
+        ]
+
+    assert_refused(answers)
