@@ -10,14 +10,28 @@ from typing import Any
 Answers = dict[str, Any]
 
 PATHS = {
-    "sse": ["src/{package}/events", "tests/events"],
+    "sse": [
+        "src/{package}/client/position.py",
+        "src/{package}/client/tail.py",
+        "src/{package}/events",
+        "tests/client/test_position.py",
+        "tests/client/test_tail.py",
+        "tests/events",
+    ],
     "memory": ["src/{package}/events/memory.py", "tests/events/test_memory.py"],
     "redis": [
         "src/{package}/events/redis.py",
         "tests/events/redis_server.py",
         "tests/events/test_redis.py",
     ],
-    "exports": ["src/{package}/exports", "tests/exports"],
+    "exports": [
+        "src/{package}/client/download.py",
+        "src/{package}/client/formats.py",
+        "src/{package}/exports",
+        "tests/client/test_download.py",
+        "tests/client/test_formats.py",
+        "tests/exports",
+    ],
     "ndjson": [
         "src/{package}/exports/items.py",
         "src/{package}/exports/ndjson.py",

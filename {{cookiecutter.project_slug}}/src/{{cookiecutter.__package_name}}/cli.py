@@ -1,6 +1,12 @@
 """The command line."""
 
 import math
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+#{% if cookiecutter.sse %}
+from pathlib import Path
+#{% endif %}
 from typing import Annotated
 
 import typer
@@ -9,6 +15,16 @@ import uvicorn
 from rich.progress import MofNCompleteColumn, Progress, TimeElapsedColumn
 #{% endif %}
 
+from .client import ClientError, connect, service_url
+#{% if cookiecutter.ndjson or cookiecutter.csv %}
+from .client.download import PATIENCE_SECONDS, STDOUT, Download
+from .client.formats import EXPORTS, Name
+#{% endif %}
+#{% if cookiecutter.sse %}
+from .client.position import Position
+from .client.tail import Tail, printer
+from .events.broker import EARLIEST
+#{% endif %}
 #{% if cookiecutter.ndjson or cookiecutter.csv %}
 from .exports import Database, metadata
 #{% endif %}
@@ -19,6 +35,18 @@ from .settings import load_settings
 #{% endif %}
 
 cli = typer.Typer(no_args_is_help=True, add_completion=False)
+
+URL = Annotated[str | None, typer.Option(help="Where the service is [http://HOST:PORT]")]
+
+
+@contextmanager
+def failing_with_a_sentence() -> Iterator[None]:
+    """End the command with status 1, and what is wrong on stderr."""
+    try:
+        yield
+    except ClientError as error:
+        print(error, file=sys.stderr)
+        raise typer.Exit(1) from error
 
 
 @cli.callback()
@@ -65,4 +93,49 @@ def seed(
         for written in database.seed(rows):
             progress.advance(task, written)
     database.close()
+#{% endif %}
+#{% if cookiecutter.sse %}
+
+
+@cli.command()
+def tail(
+    topics: Annotated[list[str], typer.Argument(metavar="TOPIC...", help="What to follow")],
+    url: URL = None,
+    after: Annotated[
+        str | None,
+        typer.Option(metavar="ID", help=f"Where to start; '{EARLIEST}' for all there is"),
+    ] = None,
+    state: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Where to keep the last id, and go on after it"),
+    ] = None,
+) -> None:
+    """Print the events of topics until all are finished: one JSON document a line in a pipe."""
+    settings = load_settings()
+    patience = 3 * settings.heartbeat_seconds
+    with (
+        failing_with_a_sentence(),
+        connect(url or service_url(settings), patience=patience) as client,
+    ):
+        Tail(client, topics, Position(after, state), printer(sys.stdout)).run()
+#{% endif %}
+#{% if cookiecutter.ndjson or cookiecutter.csv %}
+
+
+@cli.command()
+def export(
+    name: Annotated[Name, typer.Argument(help="What to download")],
+    file: Annotated[str, typer.Argument(metavar="FILE", help=f"Where to, {STDOUT} for stdout")],
+    url: URL = None,
+    after: Annotated[int | None, typer.Option(help="Start after the row of this id")] = None,
+    limit: Annotated[int | None, typer.Option(min=0, help="Stop after this many rows")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with a broken transfer")] = False,
+) -> None:
+    """Download an export. FILE is there when it is whole; until then it is FILE.part."""
+    with (
+        failing_with_a_sentence(),
+        connect(url or service_url(load_settings()), patience=PATIENCE_SECONDS) as client,
+    ):
+        download = Download(client, EXPORTS[name], file)
+        print(download.run(after=after, limit=limit, resume=resume), file=sys.stderr)
 #{% endif %}

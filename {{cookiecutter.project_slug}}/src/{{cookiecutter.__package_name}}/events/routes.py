@@ -13,11 +13,10 @@ from .broker import EARLIEST, Broker, TopicFinished
 from .delivery import Delivery
 from .jobs import Jobs, TooManyJobs
 from .stream import EventStreamResponse
-from .wire import RESERVED_NAMES, encode_json, require_one_line
+from .wire import RESERVED_NAMES, TOPIC, encode_json, require_one_line
 
 router = APIRouter(tags=["events"], route_class=LimitedRoute)
 
-TOPIC = r"^[A-Za-z0-9._-]{1,128}$"
 BODY_PROBLEMS: dict[int | str, dict[str, Any]] = {
     400: {"description": "The body cannot be read."},
     413: {"description": "The body is too large."},

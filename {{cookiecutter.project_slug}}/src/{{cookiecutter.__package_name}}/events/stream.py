@@ -13,7 +13,7 @@ from ..streaming import Chunk, OpenStream, Reason, StreamResponse, until_disconn
 from .broker import Broker
 from .delivery import BEAT, Delivery, ObservedSend, Outlet
 from .subscription import Subscription
-from .wire import STREAM_ERROR, encode_event, encode_json, encode_ready, encode_retry
+from .wire import RESET, STREAM_ERROR, encode_event, encode_json, encode_ready, encode_retry
 
 RETRY_MILLISECONDS = 2000
 
@@ -98,4 +98,4 @@ def opening(topics: Sequence[str], subscription: Subscription) -> bytes:
         return encode_ready(names, id=subscription.position, retry=RETRY_MILLISECONDS)
     # A client that is cut off in between still has the id that tells of the loss.
     ready = encode_ready(names, id=None, retry=RETRY_MILLISECONDS)
-    return ready + encode_event(names, name="reset", id=subscription.position)
+    return ready + encode_event(names, name=RESET, id=subscription.position)

@@ -12,9 +12,12 @@ from ..streaming import escape_line_separators
 
 HEARTBEAT = b": heartbeat\n\n"
 LARGEST_CHUNK = 64 * 1024
+TOPIC = r"^[A-Za-z0-9._-]{1,128}$"
+READY = "ready"
+RESET = "reset"
 DONE = "done"
 STREAM_ERROR = "stream-error"
-RESERVED_NAMES = frozenset({"error", "open", "ready", DONE, "reset", STREAM_ERROR})
+RESERVED_NAMES = frozenset({"error", "open", READY, DONE, RESET, STREAM_ERROR})
 """Names of events that EventSource or this service sends by itself."""
 
 NO_LINE = re.compile(r"[\r\n\0\v\f\x1c-\x1e\x85\u2028\u2029]")
