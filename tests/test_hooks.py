@@ -143,8 +143,12 @@ def test_what_was_not_chosen_is_removed_whole(project: Path) -> None:
     left = {path for path in listed(project) if (project / path).is_file()}
     assert left == {
         "README.md",
+        "src/streaming_api/client/position.py",
+        "src/streaming_api/client/tail.py",
         "src/streaming_api/events/memory.py",
         "src/streaming_api/streaming/lines.py",
+        "tests/client/test_position.py",
+        "tests/client/test_tail.py",
         "tests/events/test_memory.py",
         "tests/streaming/test_lines.py",
     }

@@ -39,9 +39,7 @@ def test_a_position_that_is_the_same_is_not_written_again(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("content", [b"", b"# A title\n\nand more\n", b"\xff\xfe", b"0-1\n0-2\n"])
-def test_a_file_of_something_else_is_refused_and_left_alone(
-    tmp_path: Path, content: bytes
-) -> None:
+def test_a_file_of_something_else_is_refused_and_left_alone(tmp_path: Path, content: bytes) -> None:
     file = tmp_path / "state"
     file.write_bytes(content)
 

@@ -193,9 +193,8 @@ def test_a_stream_that_fails_is_told_and_is_no_event(app: FastAPI, run: Run) -> 
 def test_a_refusal_is_told_in_the_words_of_the_service(run: Run) -> None:
     result = run("tail", *(f"topic-{number}" for number in range(51)))
 
-    assert result.stderr == (
-        "422 Unprocessable Content: 51 topics: one stream carries at most 50.\n"
-    )
+    assert result.stderr.startswith("422 Unprocessable ")
+    assert result.stderr.endswith(": 51 topics: one stream carries at most 50.\n")
     assert result.exit_code == 1
 
 
@@ -314,7 +313,7 @@ def test_a_pipe_gets_json_on_one_line() -> None:
 
     printer(output)(Published("7-1", "tick", "news", msgspec.Raw(b'["\xc3\xbc"]')))
 
-    assert output.buffer.getvalue().decode() == (  # type: ignore[attr-defined]
+    assert output.buffer.getvalue().decode() == (
         '{"id":"7-1","event":"tick","topic":"news","data":["ü"]}\n'
     )
 

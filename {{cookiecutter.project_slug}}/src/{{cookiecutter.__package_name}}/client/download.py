@@ -125,7 +125,8 @@ class Download:
                 part.unlink()
             raise
         except OSError as error:
-            raise ClientError(f"FILE={str(self._file)!r} cannot be written: {error.strerror}.") from error
+            file = str(self._file)
+            raise ClientError(f"FILE={file!r} cannot be written: {error.strerror}.") from error
         return said
 
     def _read(self, output: BinaryIO) -> None:

@@ -36,7 +36,8 @@ class Position:
                 new.write_text(f"{id}\n", encoding="ascii")
                 os.replace(new, self._file)
             except OSError as error:
-                raise ClientError(f"--state={self._file} cannot be written: {error.strerror}.") from error
+                reason = f"cannot be written: {error.strerror}."
+                raise ClientError(f"--state={self._file} {reason}") from error
 
 
 def read(file: Path) -> str:
