@@ -5,7 +5,7 @@ import json
 import logging
 #{% endif %}
 from collections.abc import Callable, Coroutine, Mapping
-from http import HTTPStatus
+from http import HTTPMethod, HTTPStatus
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -17,6 +17,7 @@ from redis.exceptions import RedisError
 #{% endif %}
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
+from starlette.routing import Match, Mount
 #{% if cookiecutter.request_id %}
 
 from .middleware.request_id import request_id
@@ -66,11 +67,28 @@ class ProblemResponse(Response):
         super().__init__(json.dumps(document | members), status, headers)
 
 
-async def http_problem(_: Request, error: HTTPException) -> Response:
+async def http_problem(request: Request, error: HTTPException) -> Response:
     """Answer an `HTTPException`: 404, 405, 409, 413, 429, 503."""
     if error.status_code in (204, 304):
         return Response(status_code=error.status_code, headers=error.headers)
-    return ProblemResponse(error.status_code, str(error.detail), error.headers)
+    headers = dict(error.headers or {})
+    if error.status_code == 405 and (methods := allowed_methods(request)):
+        headers["Allow"] = methods
+    return ProblemResponse(error.status_code, str(error.detail), headers)
+
+
+def allowed_methods(request: Request) -> str:
+    """Return what `Allow` has to say (RFC 9110, section 10.2.1), or nothing for a mounted folder.
+
+    Starlette says it of one route, and the methods of a path may be those of several.
+    """
+    target = {name: request.scope[name] for name in ("type", "path", "root_path")}
+    routes = [route for route in request.app.routes if not isinstance(route, Mount)]
+    return ", ".join(
+        method
+        for method in HTTPMethod
+        if any(route.matches({**target, "method": method})[0] is Match.FULL for route in routes)
+    )
 
 
 async def validation_problem(_: Request, error: RequestValidationError) -> Response:
@@ -110,10 +128,13 @@ problem_handlers: dict[int | type[Exception], ProblemHandler] = {
 
 
 class ProblemAPI(FastAPI):
-    """An application whose description says of every error that it is a problem document."""
+    """An application whose description says what is answered: problem documents, and streams."""
 
     def openapi(self) -> dict[str, Any]:
-        """Return the description; the 422 that FastAPI has of its own is not what is answered."""
+        """Return the description, without what FastAPI adds of its own and is not answered.
+
+        That is its 422, and a schema beside the one of a stream's items: one text.
+        """
         document = super().openapi()
         schemas = document.setdefault("components", {}).setdefault("schemas", {})
         schemas.update(PROBLEM_SCHEMAS[1]["$defs"])
@@ -125,6 +146,9 @@ class ProblemAPI(FastAPI):
                 for status, response in operation["responses"].items():
                     if status[0] in "45":
                         response["content"] = problem
+                    for content in response.get("content", {}).values():
+                        if "itemSchema" in content:
+                            content.pop("schema", None)
         return document
 
 

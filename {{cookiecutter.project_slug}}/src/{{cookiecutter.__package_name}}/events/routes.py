@@ -3,8 +3,9 @@
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Depends, Header, HTTPException, Path, Query, Request, Response
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, JsonValue
 
+from ..parameters import once
 from ..problems import retry_later
 from ..settings import Settings
 from ..streaming import stream_documentation
@@ -13,10 +14,27 @@ from .broker import EARLIEST, Broker, TopicFinished
 from .delivery import Delivery
 from .jobs import Jobs, TooManyJobs
 from .stream import EventStreamResponse
-from .wire import RESERVED_NAMES, TOPIC, encode_json, require_one_line
+from .wire import NO_LINE, RESERVED_NAMES, TOPIC, encode_json, require_one_line
 
-router = APIRouter(tags=["events"], route_class=LimitedRoute)
+router = APIRouter(tags=["events"], route_class=LimitedRoute, dependencies=[once("last_event_id")])
 
+EXAMPLE = """\
+retry: 2000
+event: ready
+data: {"topics":["news"]}
+#{% if cookiecutter.event_broker == "memory" %}
+id: 1795356793097-000000000000
+
+id: 1795356793097-000000000001
+#{% else %}
+id: 1795356809077-1795356809077-100000000000
+
+id: 1795356809077-1795356810072-100000000001
+#{% endif %}
+event: tick
+data: {"n":1}
+
+"""
 BODY_PROBLEMS: dict[int | str, dict[str, Any]] = {
     400: {"description": "The body cannot be read."},
     413: {"description": "The body is too large."},
@@ -37,8 +55,27 @@ def encodable(value: JsonValue) -> JsonValue:
     return value
 
 
+def number(value: object) -> object:
+    """Return `value`; raises `ValueError` for what only looks like a number."""
+    if isinstance(value, bool | str):
+        raise ValueError("a number is accepted")
+    return value
+
+
 Topic = Annotated[str, Path(pattern=TOPIC, description="Letters, digits, `.`, `_` and `-`")]
-EventName = Annotated[str, Field(min_length=1, max_length=128), AfterValidator(publishable_name)]
+EventName = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=128,
+        json_schema_extra={
+            "pattern": f"^[^{NO_LINE.pattern[1:]}*$",
+            "not": {"enum": sorted(RESERVED_NAMES)},
+        },
+    ),
+    AfterValidator(publishable_name),
+]
+OnlyANumber = BeforeValidator(number)
 
 
 class NewEvent(BaseModel):
@@ -61,8 +98,8 @@ class NewJob(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    steps: Annotated[int, Field(ge=1, le=1_000_000)] = 5
-    interval: Annotated[float, Field(ge=0, le=3600, allow_inf_nan=False)] = 1.0
+    steps: Annotated[int, Field(ge=1, le=1_000_000), OnlyANumber] = 5
+    interval: Annotated[float, Field(ge=0, le=3600, allow_inf_nan=False), OnlyANumber] = 1.0
 
 
 class StartedJob(BaseModel):
@@ -74,7 +111,7 @@ class StartedJob(BaseModel):
 class ServerSentEvent(BaseModel):
     """One event of a stream."""
 
-    data: Any
+    data: Annotated[str, Field(json_schema_extra={"contentMediaType": "application/json"})]
     event: str | None = None
     id: str | None = None
     retry: int | None = None
@@ -116,7 +153,7 @@ TheSettings = Annotated[Settings, Depends(settings_of)]
             EventStreamResponse.media_type,
             ServerSentEvent,
             "The events of one topic, or of several.",
-            'id: 1764000000000-000000000001\nevent: tick\ndata: {"n":1}\n\n',
+            EXAMPLE,
         ),
         204: {"description": "Every topic is finished, and its last event was seen."},
     },
@@ -137,7 +174,12 @@ async def follow_topic(
         str | None, Header(alias="Last-Event-ID", description="Wins over the query parameter")
     ] = None,
 ) -> Response:
-    """Follow one topic or several, from now on or from right after an event."""
+    """Follow one topic or several, from now on or from right after an event.
+
+    ```console
+    curl -N http://127.0.0.1:8000/events/news
+    ```
+    """
     topics = list(dict.fromkeys([topic, *more_topics]))
     if len(topics) > settings.max_topics_per_stream:
         limit = settings.max_topics_per_stream
@@ -170,7 +212,11 @@ async def publish_event(topic: Topic, event: NewEvent, broker: TheBroker) -> Pub
 @router.post(
     "/jobs",
     status_code=202,
-    responses={**BODY_PROBLEMS, 503: retry_later("Too many jobs are running.")},
+    responses={
+        202: {"headers": {"Location": {"description": "The stream", "schema": {"type": "string"}}}},
+        **BODY_PROBLEMS,
+        503: retry_later("Too many jobs are running."),
+    },
 )
 async def start_job(
     response: Response, jobs: TheJobs, job: Annotated[NewJob | None, Body()] = None

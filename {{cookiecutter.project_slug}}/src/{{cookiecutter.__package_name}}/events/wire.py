@@ -20,7 +20,7 @@ STREAM_ERROR = "stream-error"
 RESERVED_NAMES = frozenset({"error", "open", READY, DONE, RESET, STREAM_ERROR})
 """Names of events that EventSource or this service sends by itself."""
 
-NO_LINE = re.compile(r"[\r\n\0\v\f\x1c-\x1e\x85\u2028\u2029]")
+NO_LINE = re.compile(r"[\r\n\x00\v\f\x1c-\x1e\x85\u2028\u2029]")
 """What ends a line for EventSource, makes it drop an id, or ends a line for `str.splitlines`."""
 
 

@@ -11,13 +11,14 @@ from sqlalchemy import Column, Dialect, Float, Table, Text, TypeDecorator, selec
 from sqlalchemy import Column, DateTime, Float, Table, Text, select
 #{% endif %}
 
+from ..parameters import once
 from ..streaming import stream_documentation
 from .database import Key, metadata
 from .ndjson import NDJSONResponse
 from .page import RequestedPage
 from .rows import Rows
 
-router = APIRouter(tags=["exports"])
+router = APIRouter(tags=["exports"], dependencies=[once("after", "limit")])
 
 MATERIALS = ("Oak", "Linen", "Copper", "Glass", "Wool", "Birch", "Slate")
 THINGS = ("table", "lamp", "bowl", "chair", "shelf", "blanket", "mirror", "tray", "clock")
@@ -98,10 +99,15 @@ Items = Annotated[Rows, Depends(all_items)]
         NDJSONResponse.media_type,
         Item,
         "All items in the order of their ids, one a line.",
-        '{"id":1,"name":"Linen lamp","description":null,"price":0.01,'
+        '{"id":1,"name":"Linen lamp","description":"A lamp of linen, \\"number 1\\"","price":0.01,'
         '"created_at":"2026-01-01T00:01:00Z"}\n',
     ),
 )
 async def export_items(page: RequestedPage, rows: Items) -> NDJSONResponse:
-    """Download the items as NDJSON."""
+    """Download the items as NDJSON.
+
+    ```console
+    curl -N http://127.0.0.1:8000/export/items
+    ```
+    """
     return NDJSONResponse(rows.after(page.after, page.limit), filename="items.ndjson")

@@ -6,13 +6,14 @@ from fastapi import APIRouter, Depends, Query, Request
 from pydantic import BaseModel
 from sqlalchemy import Column, Table, Text, select
 
+from ..parameters import once
 from ..streaming import stream_documentation
 from .csv import CSVResponse
 from .database import Key, metadata
 from .page import RequestedPage
 from .rows import Rows
 
-router = APIRouter(tags=["exports"])
+router = APIRouter(tags=["exports"], dependencies=[once("after", "limit", "bom")])
 
 FIRST_NAMES = ("Ada", "Björn", "Chiara", "Dmitri", "Emeka", "Fatima", "Grace", "Hiro", "Inés")
 LAST_NAMES = ("Adeyemi", "Bergström", "Costa", "D'Angelo", "Eriksson", "Fischer", "Gupta")
@@ -67,7 +68,12 @@ ByteOrderMark = Annotated[bool, Query(description="Start with a byte-order mark,
 async def export_users(
     request: Request, page: RequestedPage, rows: Users, bom: ByteOrderMark = False
 ) -> CSVResponse:
-    """Download the users as CSV."""
+    """Download the users as CSV.
+
+    ```console
+    curl -N http://127.0.0.1:8000/export/users.csv
+    ```
+    """
     return CSVResponse(
         rows.after(page.after, page.limit),
         filename="users.csv",

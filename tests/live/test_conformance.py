@@ -1,0 +1,84 @@
+"""A running project, held to its own description by a program that knows neither."""
+
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from openapi_spec_validator import OpenAPIV32SpecValidator
+
+from support.answers import DEFAULT, Answers
+from support.process import listener
+from support.project import Bake, Project
+from support.tools import free_port, require, succeed
+
+EXAMPLES = os.environ.get("CONFORMANCE_EXAMPLES", "20")
+"""How many requests are made up for each operation and kind of test, at most."""
+
+LIMITS = {
+    # Streams of events have an end here, and there may be as many as there are requests.
+    "MAX_STREAM_SECONDS": "0.2",
+    "MAX_STREAMS_PER_CLIENT": "10000",
+}
+
+VARIANTS = {
+    "default": DEFAULT,
+    "redis and postgresql": DEFAULT | {"event_broker": "redis", "database": "postgresql"},
+}
+
+
+@pytest.fixture(params=VARIANTS)
+def answers(request: pytest.FixtureRequest) -> Answers:
+    """Each of the variants."""
+    return VARIANTS[request.param]
+
+
+@pytest.fixture
+def url(
+    answers: Answers, request: pytest.FixtureRequest, bake: Bake, tmp_path: Path
+) -> Iterator[str]:
+    """Serve the project with its servers; its URL."""
+    port = free_port()
+    settings = LIMITS | {"PORT": str(port)}
+    if answers == DEFAULT:
+        project: Project = request.getfixturevalue("default_project")
+        settings["DATABASE_URL"] = f"sqlite:///{tmp_path}/own.db"
+    else:
+        project = bake(**answers)
+        settings["DATABASE_URL"] = request.getfixturevalue("postgresql_url")
+        settings["REDIS_URL"] = request.getfixturevalue("redis_url")
+    with listener(
+        *(require("uv"), "run", project.slug, "serve"),
+        port=port,
+        cwd=project.path,
+        log=tmp_path / "log",
+        env=settings,
+    ):
+        yield f"http://127.0.0.1:{port}"
+
+
+def test_the_description_is_valid_for_the_version_that_it_declares(url: str) -> None:
+    description = httpx.get(f"{url}/openapi.json").json()
+
+    OpenAPIV32SpecValidator(description).validate()
+
+    assert description["openapi"] == "3.2.0"
+
+
+def test_the_service_keeps_to_its_description(url: str, tmp_path: Path) -> None:
+    schemathesis = Path(sys.executable).with_name("schemathesis")
+
+    report = succeed(
+        *(str(schemathesis), "--no-color", "run", f"{url}/openapi.json", "--checks", "all"),
+        *("--max-examples", EXAMPLES, "--seed", "1", "--generation-database", "none"),
+        *("--request-timeout", "30", "--continue-on-failure"),
+        cwd=tmp_path,
+    )
+
+    assert "6 selected / 6 total" in report
+    # A pattern that it cannot use, or an operation that it never gets an answer of, is a warning.
+    assert "WARNINGS" not in report
+    log = (tmp_path / "log").read_text(encoding="utf-8")
+    assert "Traceback" not in log
