@@ -2,8 +2,14 @@
 
 import re
 from collections.abc import Iterator
+#{% if cookiecutter.sse %}
+from itertools import islice
+#{% endif %}
 from typing import Any, cast
 
+#{% if cookiecutter.sse %}
+import httpx2
+#{% endif %}
 import pytest
 from fastapi import APIRouter, FastAPI
 from fastapi.routing import RouteContext, iter_route_contexts
@@ -104,7 +110,61 @@ def test_a_stream_is_documented_by_its_items(idle_client: TestClient, path: str)
 
     content = responses["200"]["content"]
     assert content.keys() == {media_type}
+    assert content[media_type].keys() == {"itemSchema", "example"}
     assert content[media_type]["itemSchema"]["properties"].keys() == properties
+
+
+@pytest.mark.parametrize("path", STREAMS)
+def test_a_stream_is_documented_with_the_command_that_follows_it(app: FastAPI, path: str) -> None:
+    description = app.openapi()["paths"][path]["get"]["description"]
+
+    command = f"curl -N http://127.0.0.1:8000{path.replace('{topic}', 'news')}"
+    assert f"```console\n{command}\n```" in description
+
+
+def example(app: FastAPI, path: str) -> str:
+    """Return the documented example of a stream."""
+    (content,) = app.openapi()["paths"][path]["get"]["responses"]["200"]["content"].values()
+    example: str = content["example"]
+    return example
+#{% if cookiecutter.ndjson or cookiecutter.csv %}
+
+
+@pytest.mark.parametrize("path", [path for path in STREAMS if path.startswith("/export/")])
+def test_the_example_of_an_export_is_how_it_begins(
+    app: FastAPI, client: TestClient, path: str
+) -> None:
+    response = client.get(path, params={"limit": 2})
+
+    assert response.content.decode() == example(app, path)
+#{% endif %}
+#{% if cookiecutter.sse %}
+
+
+def test_the_example_of_an_event_stream_is_how_it_begins(app: FastAPI, server: str) -> None:
+    expected = example(app, "/events/{topic}")
+
+    with (
+        httpx2.Client(base_url=server, timeout=30) as http,
+        http.stream("GET", "/events/news") as response,
+    ):
+        lines = response.iter_lines()
+        ready = list(islice(lines, 5))
+        http.post("/events/news", json={"data": {"n": 1}, "event": "tick"})
+        first = list(islice(lines, 4))
+
+    # All digits are those of a moment, which is another one here, except for the datum's.
+    sent = "\n".join([*ready, *first, ""])
+    assert re.sub(r"\d", "0", sent) == re.sub(r"\d", "0", expected)
+
+
+def test_the_names_that_an_event_cannot_have_are_documented(app: FastAPI) -> None:
+    schema = app.openapi()["components"]["schemas"]["NewEvent"]["properties"]["event"]["anyOf"][0]
+
+    assert re.fullmatch(schema["pattern"], "one line")
+    assert not re.search(schema["pattern"], "two\nlines")
+    assert "done" in schema["not"]["enum"]
+#{% endif %}
 
 
 def documented_errors(app: FastAPI) -> dict[tuple[str, str], dict[str, Any]]:

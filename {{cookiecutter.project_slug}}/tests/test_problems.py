@@ -64,6 +64,31 @@ def test_an_error_is_a_problem_document(
     assert problem["detail"]
 
 
+@pytest.mark.parametrize(
+    ("path", "methods"),
+    [
+        ("/health", {"GET"}),
+        ("/static/icon.svg", {"GET", "HEAD"}),
+#{% if cookiecutter.sse %}
+        ("/events/news", {"GET", "HEAD", "POST"}),
+#{% endif %}
+#{% if cookiecutter.ndjson %}
+        ("/export/items", {"GET", "HEAD"}),
+#{% endif %}
+#{% if cookiecutter.csv %}
+        ("/export/users.csv", {"GET", "HEAD"}),
+#{% endif %}
+    ],
+)
+def test_what_is_allowed_are_the_methods_of_all_routes_of_a_path(
+    client: TestClient, path: str, methods: set[str]
+) -> None:
+    response = client.delete(path)
+
+    assert response.status_code == 405
+    assert set(response.headers["allow"].split(", ")) == methods
+
+
 def test_every_misfit_is_named(client: TestClient) -> None:
     problem = client.get("/number/one").json()
 

@@ -62,7 +62,8 @@ ByteOrderMark = Annotated[bool, Query(description="Start with a byte-order mark,
         CSVResponse.media_type,
         User,
         "All users in the order of their ids, one a record, after the names of the columns.",
-        'id,name,email\r\n1,"Björn Bergström","user1@example.com"\r\n',
+        'id,name,email\r\n1,"Björn Bergström","user1@example.com"\r\n'
+        '2,"Chiara Costa","user2@example.com"\r\n',
     ),
 )
 async def export_users(
