@@ -110,7 +110,7 @@ def test_a_stream_is_documented_by_its_items(idle_client: TestClient, path: str)
 
     content = responses["200"]["content"]
     assert content.keys() == {media_type}
-    assert content[media_type].keys() == {"itemSchema", "example"}
+    assert content[media_type].keys() == {"itemSchema", "examples"}
     assert content[media_type]["itemSchema"]["properties"].keys() == properties
 
 
@@ -125,8 +125,15 @@ def test_a_stream_is_documented_with_the_command_that_follows_it(app: FastAPI, p
 def example(app: FastAPI, path: str) -> str:
     """Return the documented example of a stream."""
     (content,) = app.openapi()["paths"][path]["get"]["responses"]["200"]["content"].values()
-    example: str = content["example"]
+    example: str = content["examples"]["wire"]["serializedValue"]
     return example
+
+
+@pytest.mark.parametrize("path", STREAMS)
+def test_the_example_of_a_stream_is_shown_as_it_is(app: FastAPI, path: str) -> None:
+    description = app.openapi()["paths"][path]["get"]["responses"]["200"]["description"]
+
+    assert f"```text\n{example(app, path).strip()}\n```" in description
 #{% if cookiecutter.ndjson or cookiecutter.csv %}
 
 

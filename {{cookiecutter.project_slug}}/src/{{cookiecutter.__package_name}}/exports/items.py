@@ -72,7 +72,6 @@ items = Table(
 )
 
 
-# Two lines: one alone is JSON, which documentation pages write in a form of their own.
 EXAMPLE = r"""
 {"id":1,"name":"Linen lamp","description":"A lamp of linen, \"number 1\"","price":0.01,"created_at":"2026-01-01T00:01:00Z"}
 {"id":2,"name":"Copper bowl","description":"A bowl of copper, \"number 2\"","price":0.02,"created_at":"2026-01-01T00:02:00Z"}
