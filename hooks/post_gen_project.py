@@ -13,6 +13,7 @@ PATHS = {
     "sse": [
         "src/{package}/client/position.py",
         "src/{package}/client/tail.py",
+        "src/{package}/console/static/events",
         "src/{package}/events",
         "tests/client/test_position.py",
         "tests/client/test_tail.py",
@@ -27,12 +28,14 @@ PATHS = {
     "exports": [
         "src/{package}/client/download.py",
         "src/{package}/client/formats.py",
+        "src/{package}/console/static/exports",
         "src/{package}/exports",
         "tests/client/test_download.py",
         "tests/client/test_formats.py",
         "tests/exports",
     ],
     "ndjson": [
+        "src/{package}/console/static/exports/ndjson.js",
         "src/{package}/exports/items.py",
         "src/{package}/exports/ndjson.py",
         "tests/exports/test_items.py",
@@ -40,6 +43,7 @@ PATHS = {
     ],
     "lines": ["src/{package}/streaming/lines.py", "tests/streaming/test_lines.py"],
     "csv": [
+        "src/{package}/console/static/exports/csv.js",
         "src/{package}/exports/csv.py",
         "src/{package}/exports/users.py",
         "tests/exports/test_csv.py",

@@ -1,12 +1,20 @@
 """The pages for people, which need nothing but this service."""
 
 import re
+from urllib.parse import urljoin
 
 import pytest
 from fastapi.testclient import TestClient
 
+from {{ cookiecutter.__package_name }} import console
+
 PAGES = ["/", "/docs"]
 RESOURCE = re.compile(r'(?:src|href)="([^"]+\.(?:js|css|svg|png|ico))"')
+IMPORT = re.compile(r'^import .* from "(\.[^"]+)"', re.MULTILINE)
+FORMAT = re.compile(r'data-format="([^"]+)"')
+OUR_SCRIPTS = {
+    f"/{path.relative_to(console.PAGES).as_posix()}" for path in console.PAGES.rglob("*.js")
+}
 
 
 @pytest.mark.parametrize("path", PAGES)
@@ -32,6 +40,23 @@ def test_a_page_has_no_code_of_its_own(idle_client: TestClient, path: str) -> No
 
     assert not re.search(r"<script(?![^>]*\ssrc=)", page)
     assert not re.search(r"<style|\sstyle=|\son\w+=", page)
+
+
+def test_every_script_is_loaded_and_finds_what_it_imports(idle_client: TestClient) -> None:
+    pages = "".join(idle_client.get(path).text for path in PAGES)
+    waiting = {path for path in RESOURCE.findall(pages) if path.endswith(".js")}
+    waiting |= {f"/static/exports/{name}.js" for name in FORMAT.findall(pages)}
+    loaded: set[str] = set()
+
+    while waiting:
+        path = waiting.pop()
+        answer = idle_client.get(path)
+        assert answer.status_code == 200, path
+        assert answer.headers["content-type"] == "text/javascript; charset=utf-8"
+        loaded.add(path)
+        waiting |= {urljoin(path, name) for name in IMPORT.findall(answer.text)} - loaded
+
+    assert {path for path in loaded if "/swagger-ui/" not in path} == OUR_SCRIPTS
 
 
 def test_the_documentation_shows_this_api(idle_client: TestClient) -> None:
