@@ -2,13 +2,14 @@
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 from support.process import listener
 from support.project import Project
-from support.tools import free_port
+from support.tools import free_port, succeed
 
 ROWS = 50_000
 """The rows of each of its tables."""
@@ -28,9 +29,11 @@ class Service:
 
 
 @contextmanager
-def served(project: Project, log: Path, **settings: str) -> Iterator[str]:
-    """Serve an installed project in one process of its own; its URL."""
-    port = free_port()
+def served(
+    project: Project, log: Path, *, port: int | None = None, **settings: str
+) -> Iterator[str]:
+    """Serve an installed project in a process of its own, on any port if none is given; its URL."""
+    port = port or free_port()
     with listener(
         *(project.python, "-m", project.package, "serve", "--port", str(port)),
         port=port,
@@ -39,3 +42,64 @@ def served(project: Project, log: Path, **settings: str) -> Iterator[str]:
         env=settings,
     ):
         yield f"http://127.0.0.1:{port}"
+
+
+class Restartable:
+    """A generated service on a port of its own, which is stopped and started again."""
+
+    def __init__(self, project: Project, folder: Path, **settings: str) -> None:
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.database = folder / "rows.db"
+        self._project = project
+        self._folder = folder
+        self._settings = {"DATABASE_URL": f"sqlite:///{self.database}", **settings}
+        self._running = ExitStack()
+
+    def start(self) -> None:
+        """Run it until `stop`."""
+        self._running.enter_context(
+            served(
+                self._project,
+                self._folder / f"log-{self.port}",
+                port=self.port,
+                **self._settings,
+            )
+        )
+
+    def stop(self) -> None:
+        """End it in order, if it runs."""
+        self._running.close()
+
+    @contextmanager
+    def running(self) -> Iterator[Self]:
+        """Run it for the length of the block."""
+        try:
+            self.start()
+            yield self
+        finally:
+            self.stop()
+
+    def seed(self, rows: int) -> None:
+        """Replace the rows of its tables, with its own command."""
+        succeed(
+            *(self._project.python, "-m", self._project.package, "seed", "--rows", str(rows)),
+            cwd=self._project.path,
+            env=self._settings,
+        )
+
+    def alter(self, statement: str, *parameters: object) -> None:
+        """Change the SQLite file itself."""
+        with closing(sqlite3.connect(self.database)) as connection, connection:
+            connection.execute(statement, parameters)
+
+
+def break_row(database: Path, table: str, key: int) -> None:
+    """Let whoever reads a table find that one row cannot be read."""
+    # A condition that holds for all rows, but overflows for one.
+    failure = f"abs(CASE id WHEN {key} THEN -9223372036854775807 - 1 ELSE 0 END) = 0"
+    with closing(sqlite3.connect(database)) as connection:
+        connection.execute(f"ALTER TABLE {table} RENAME TO {table}_before")
+        connection.execute(
+            f"CREATE VIEW {table} AS SELECT * FROM {table}_before WHERE {failure}"  # noqa: S608
+        )

@@ -11,7 +11,6 @@ from {{ cookiecutter.__package_name }} import console
 PAGES = ["/", "/docs"]
 RESOURCE = re.compile(r'(?:src|href)="([^"]+\.(?:js|css|svg|png|ico))"')
 IMPORT = re.compile(r'^import .* from "(\.[^"]+)"', re.MULTILINE)
-FORMAT = re.compile(r'data-format="([^"]+)"')
 OUR_SCRIPTS = {
     f"/{path.relative_to(console.PAGES).as_posix()}" for path in console.PAGES.rglob("*.js")
 }
@@ -45,7 +44,6 @@ def test_a_page_has_no_code_of_its_own(idle_client: TestClient, path: str) -> No
 def test_every_script_is_loaded_and_finds_what_it_imports(idle_client: TestClient) -> None:
     pages = "".join(idle_client.get(path).text for path in PAGES)
     waiting = {path for path in RESOURCE.findall(pages) if path.endswith(".js")}
-    waiting |= {f"/static/exports/{name}.js" for name in FORMAT.findall(pages)}
     loaded: set[str] = set()
 
     while waiting:

@@ -1,11 +1,9 @@
-export const quote = '"'.charCodeAt(0);
-/** How many records are no rows. */
-export const headers = 1;
+import { install } from "./exports.js";
 
 const CELL = /(?:"((?:[^"]|"")*)"|([^,\r\n]*))(,?)/y;
 
-/** Lay out records of CSV (RFC 4180), the first of which names the columns, as `{columns, rows}`. */
-export function table([names = "", ...records]) {
+/** Lay out records of CSV (RFC 4180), the first of which names the columns. */
+function table([names = "", ...records]) {
   return { columns: cells(names.replace(/^\uFEFF/, "")), rows: records.map(cells) };
 }
 
@@ -19,3 +17,6 @@ function cells(record) {
   }
   return found;
 }
+
+export const format = { name: "csv", quote: '"'.charCodeAt(0), headers: 1, table };
+install(format);

@@ -1,6 +1,20 @@
 import { Records } from "./records.js";
 import { UNREACHABLE, problemOf } from "../problem.js";
 
+const PREVIEWED = 20;
+
+/**
+ * Let the exports of a format be read: `{name, quote, headers, table}`.
+ *
+ * `quote` is the byte around text that may hold line feeds, if there is one; of the first records
+ * `headers` are no rows; `table` lays records out as `{columns, rows}`.
+ */
+export function install(format) {
+  for (const panel of document.querySelectorAll(`[data-format=${format.name}]`)) {
+    new Export(panel, format);
+  }
+}
+
 /** One export: read as it streams, counted, and let go of but for its first rows. */
 class Export {
   #format;
@@ -65,7 +79,7 @@ class Export {
   }
 
   #begin() {
-    this.#records = new Records(this.#format.quote);
+    this.#records = new Records(this.#format.quote, PREVIEWED + this.#format.headers);
     this.#stopping = new AbortController();
     this.#started = performance.now();
     this.#shown = 0;
@@ -141,9 +155,4 @@ function size(bytes) {
   const units = ["B", "kB", "MB", "GB", "TB"];
   const power = bytes < 1000 ? 0 : Math.min(Math.floor(Math.log10(bytes) / 3), units.length - 1);
   return `${(bytes / 1000 ** power).toFixed(power ? 1 : 0)} ${units[power]}`;
-}
-
-for (const panel of document.querySelectorAll("[data-export]")) {
-  const format = await import(`./${panel.dataset.format}.js`);
-  new Export(panel, format);
 }

@@ -1,9 +1,7 @@
-export const quote = undefined;
-/** How many records are no rows. */
-export const headers = 0;
+import { install } from "./exports.js";
 
-/** Lay out lines of NDJSON as `{columns, rows}`. */
-export function table(lines) {
+/** Lay out lines of NDJSON. */
+function table(lines) {
   const items = lines.map((line) => JSON.parse(line));
   const columns = [...new Set(items.flatMap((item) => Object.keys(item)))];
   const rows = items.map((item) => columns.map((column) => cell(item[column])));
@@ -13,3 +11,6 @@ export function table(lines) {
 function cell(value) {
   return typeof value === "string" ? value : JSON.stringify(value ?? null);
 }
+
+export const format = { name: "ndjson", quote: undefined, headers: 0, table };
+install(format);

@@ -1,10 +1,9 @@
 const LINE_FEED = 10;
-/** How many records are kept, and how many characters of one. */
-const FIRST = 20;
+/** How many characters of a record are kept. */
 const LONGEST = 64 * 1024;
 
 /**
- * Counts the records of a stream, and keeps the text of the first ones, wherever the chunks end.
+ * Counts the records of a stream, and keeps the text of the first `kept`, wherever the chunks end.
  *
  * A record ends with a line feed, but not between two of the bytes `quote`, if there are any.
  */
@@ -16,11 +15,13 @@ export class Records {
   #quoted = false;
   #begun = false;
   #text = "";
+  #kept;
   #keeps = true;
   #decoder = new TextDecoder("utf-8", { ignoreBOM: true });
 
-  constructor(quote) {
+  constructor(quote, kept) {
     this.#quote = quote;
+    this.#kept = kept;
   }
 
   /** Take the next bytes. */
@@ -64,6 +65,6 @@ export class Records {
     if (!this.#keeps) return;
     this.first.push(this.#text);
     this.#text = "";
-    this.#keeps = this.first.length < FIRST;
+    this.#keeps = this.first.length < this.#kept;
   }
 }

@@ -1,0 +1,103 @@
+"""The console under many events: it shows the newest, counts all, and does not grow.
+
+Of its usual size it takes seconds. `CONSOLE=1000x60` runs it with 1,000 events a second for a
+minute.
+"""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from time import monotonic
+
+import httpx
+import pytest
+from playwright.sync_api import CDPSession, expect
+
+from browser.conftest import Opened
+from support.browser import Visit
+from support.project import Project
+from support.service import Restartable
+
+RATE, SECONDS = map(int, os.environ.get("CONSOLE", "1000x3").split("x"))
+JOBS = 10
+STEPS = RATE * SECONDS // JOBS
+PAUSE = JOBS / RATE * 0.92
+"""Seconds between two events of one job; a step takes a little longer."""
+EVENTS = JOBS * (STEPS + 1)
+"""What all jobs publish, the ends among it."""
+PATIENCE = 30_000 + SECONDS * 5_000
+"""Milliseconds that all of it may take."""
+KEPT = 200
+COUNT_FRAMES = """
+(function count() {
+  window.drawn = (window.drawn ?? 0) + 1;
+  requestAnimationFrame(count);
+})();
+"""
+
+
+@dataclass(frozen=True)
+class Memory:
+    """What a page holds, after all that it let go of is collected."""
+
+    nodes: int
+    listeners: int
+    heap: float
+    """In MB."""
+
+
+def memory(session: CDPSession) -> Memory:
+    """Measure the memory of a page."""
+    session.send("HeapProfiler.collectGarbage")
+    metrics = session.send("Performance.getMetrics")["metrics"]
+    values = {metric["name"]: metric["value"] for metric in metrics}
+    heap = values["JSHeapUsedSize"] / 1e6
+    return Memory(values["Nodes"], values["JSEventListeners"], heap)
+
+
+@pytest.fixture
+def busy_console(project: Project, tmp_path: Path, visit: Opened) -> Iterator[Visit]:
+    """Open the console of a service that forgets nothing of what is to come."""
+    enough = {"EVENT_HISTORY": str(EVENTS), "SUBSCRIBER_BUFFER": str(EVENTS)}
+    with Restartable(project, tmp_path, **enough).running() as service:
+        console = visit(service.url)
+        console.open()
+        yield console
+
+
+def test_many_events_are_all_counted_the_newest_shown_and_nothing_else_kept(
+    busy_console: Visit,
+) -> None:
+    console, page = busy_console, busy_console.page
+    session = page.context.new_cdp_session(page)
+    session.send("Performance.enable")
+    console.ask(COUNT_FRAMES)
+    jobs = [
+        httpx.post(f"{console.url}/jobs", json={"steps": STEPS, "interval": PAUSE}).json()["topic"]
+        for _ in range(JOBS)
+    ]
+
+    start = monotonic()
+    console.follow(" ".join(jobs), history=True)
+    expect(page.locator(".log li")).to_have_count(KEPT)
+    before = memory(session)
+    received = page.locator("[data-log=received]")
+    expect(received).to_have_text(f"{EVENTS:,}", timeout=PATIENCE)
+    seconds = monotonic() - start
+    frames = console.ask("drawn")
+    console.until_state("ended")
+    after = memory(session)
+
+    print(f"{EVENTS} events in {seconds:.1f} s: {EVENTS / seconds:.0f}/s", end=", ")
+    print(f"{frames / seconds:.0f} frames/s, {len(console.streams)} streams", end=", ")
+    print(f"before {before}, after {after}")
+    console.save_screenshot("console-load")
+    expect(page.locator(".log li")).to_have_count(KEPT)
+    ids = page.locator(".log .id").all_inner_texts()
+    assert [int(each.rpartition("-")[2]) for each in ids] == list(range(EVENTS, EVENTS - KEPT, -1))
+    assert page.locator(".log .note").count() == 0
+    assert after.nodes <= before.nodes + KEPT  # texts that were not drawn yet
+    assert after.listeners <= before.listeners
+    assert after.heap < before.heap + 2
+    assert console.complaints == []
