@@ -1,0 +1,1 @@
+"""The console and the documentation in a real browser."""
