@@ -15,16 +15,16 @@ from support.service import Restartable
 CLOSED = 2
 """What EventSource says of itself when it does not come back."""
 
-KEEP_OUTCOMES = """
+KEEP_COUNTS = """
 () => {
-  const place = document.querySelector("#job .outcome");
-  window.outcomes = [];
+  const place = document.querySelector("#job [data-job=count]");
+  window.counts = [];
   new MutationObserver((changes) => {
-    for (const { addedNodes: [words] } of changes) window.outcomes.push(words.textContent);
+    for (const { addedNodes: [words] } of changes) window.counts.push(words.textContent);
   }).observe(place, { childList: true });
 }
 """
-"""Keeps all that is said of a job."""
+"""Keeps all steps of a job that are shown."""
 
 
 def test_an_event_is_shown_with_its_id_its_name_its_time_and_its_data(console: Visit) -> None:
@@ -164,12 +164,12 @@ def test_a_job_moves_its_bar_and_is_done(console: Visit) -> None:
     job = console.page.locator("#job")
     job.get_by_label("Steps").fill("3")
     job.get_by_label("Seconds apart").fill("0.2")
-    console.ask(KEEP_OUTCOMES)
+    console.ask(KEEP_COUNTS)
 
     console.button("Start").click()
 
-    expect(job.get_by_role("status")).to_have_text("Done: 3 of 3")
-    assert console.ask("outcomes") == ["0 of 3", "1 of 3", "2 of 3", "3 of 3", "Done: 3 of 3"]
+    expect(job.get_by_role("status")).to_have_text("Done.")
+    assert console.ask("counts") == ["0 of 3", "1 of 3", "2 of 3", "3 of 3"]
     assert console.ask("document.querySelector('progress').position") == 1
     assert console.ask("sources.map((source) => source.readyState)") == [CLOSED]
 
@@ -178,12 +178,12 @@ def test_the_next_job_takes_the_bar_over(console: Visit) -> None:
     job = console.page.locator("#job")
     job.get_by_label("Steps").fill("1000")
     console.button("Start").click()
-    expect(job.get_by_role("status")).to_contain_text("1 of 1000")
+    expect(job.locator("[data-job=count]")).to_have_text("1 of 1000")
 
     job.get_by_label("Steps").fill("1")
     console.button("Start").click()
 
-    expect(job.get_by_role("status")).to_have_text("Done: 1 of 1")
+    expect(job.get_by_role("status")).to_have_text("Done.")
     assert console.ask("sources.map((source) => source.readyState)") == [CLOSED, CLOSED]
 
 
@@ -191,7 +191,7 @@ def test_a_job_is_shown_in_the_log_from_its_first_event_on(console: Visit) -> No
     console.page.get_by_label("Steps").fill("2")
     console.page.get_by_label("Seconds apart").fill("0")
     console.button("Start").click()
-    expect(console.page.locator("#job .outcome")).to_have_text("Done: 2 of 2")
+    expect(console.page.locator("#job .outcome")).to_have_text("Done.")
 
     console.button("Show in log").click()
 
@@ -275,6 +275,13 @@ def test_what_the_service_does_not_accept_is_shown_and_not_tried_again(console: 
     assert len(console.streams) == 1
 
 
+def test_no_topic_is_no_connection(console: Visit) -> None:
+    console.follow(", ", until="refused")
+
+    expect(console.page.locator(".state")).to_have_text("Refused. A topic is missing.")
+    assert console.streams == []
+
+
 def test_one_stream_too_many_is_taken_up_when_there_is_room(
     project: Project, tmp_path: Path, visit: Opened
 ) -> None:
@@ -324,7 +331,7 @@ def test_a_job_that_a_restart_ended_is_not_waited_for(
         console.page.get_by_label("Steps").fill("1000")
         console.button("Start").click()
         outcome = console.page.locator("#job .outcome")
-        expect(outcome).to_have_text("1 of 1000")
+        expect(console.page.locator("[data-job=count]")).to_have_text("1 of 1000")
 
         service.stop()
         service.start()

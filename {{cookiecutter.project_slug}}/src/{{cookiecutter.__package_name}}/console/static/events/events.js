@@ -34,6 +34,10 @@ function show(name, problem) {
 function follow() {
   const followed = words(topics);
   follower?.close();
+  if (followed.length === 0) {
+    show("refused", "A topic is missing.");
+    return;
+  }
   follower = new Follower(followed, {
     names: words(names),
     history: history.checked,
@@ -54,7 +58,7 @@ function follow() {
 
 form.addEventListener("submit", (submit) => {
   submit.preventDefault();
-  if (words(topics).length) follow();
+  follow();
 });
 stop.addEventListener("click", () => {
   follower.close();

@@ -5,6 +5,7 @@ import { post } from "./post.js";
 export class Job {
   #form;
   #bar;
+  #count;
   #outcome;
   #show;
   #follower;
@@ -13,6 +14,7 @@ export class Job {
   constructor(form, { onshow }) {
     this.#form = form;
     this.#bar = form.querySelector("progress");
+    this.#count = form.querySelector("[data-job=count]");
     this.#outcome = form.querySelector(".outcome");
     this.#show = form.elements.show;
     form.addEventListener("submit", (submit) => {
@@ -36,10 +38,10 @@ export class Job {
   #follow(topic, steps) {
     this.#follower?.close();
     this.#bar.max = steps;
-    this.#bar.value = 0;
+    this.#reach(0);
     this.#show.value = topic;
     this.#show.disabled = false;
-    this.#say(`0 of ${steps}`);
+    this.#say("Running.");
     const end = (words, kind) => {
       this.#say(words, kind);
       this.#follower.close();
@@ -48,10 +50,9 @@ export class Job {
       history: true,
       onevent: ({ name, text }) => {
         if (name === "") {
-          this.#bar.value += 1;
-          this.#say(`${this.#bar.value} of ${steps}`);
+          this.#reach(JSON.parse(text).count + 1);
         } else if (name === "done") {
-          end(`Done: ${steps} of ${steps}`, "good");
+          end("Done.", "good");
         } else if (name === "stream-error") {
           end(JSON.parse(text).title, "bad");
         } else if (name === "reset") {
@@ -59,9 +60,16 @@ export class Job {
         }
       },
       onstate: (state, words) => {
-        if (state === "reconnecting") this.#say(words ?? "Reconnecting");
+        if (state === "open") this.#say("Running.");
+        else if (state === "reconnecting") this.#say(words ?? "Reconnecting.");
       },
     });
+  }
+
+  // Not said, as the outcome is: nobody wants every step of a job read out.
+  #reach(step) {
+    this.#bar.value = step;
+    this.#count.textContent = `${step} of ${this.#bar.max}`;
   }
 
   #say(words, kind = "") {
