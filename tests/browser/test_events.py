@@ -10,7 +10,9 @@ from playwright.sync_api import expect
 from browser.conftest import Opened
 from support.browser import Visit
 from support.project import Project
+from support.servers import nginx
 from support.service import Restartable
+from support.tools import free_port
 
 CLOSED = 2
 """What EventSource says of itself when it does not come back."""
@@ -265,14 +267,21 @@ def test_a_finished_topic_ends_the_connection_for_good(console: Visit) -> None:
     assert len(console.streams) == 2  # the events, and 204
 
 
-def test_what_the_service_does_not_accept_is_shown_and_not_tried_again(console: Visit) -> None:
-    topics = " ".join(f"topic-{number}" for number in range(51))
-    console.page.get_by_label("Topics").fill(topics)
+def test_what_the_service_does_not_accept_is_shown_and_not_tried_again(
+    service: Restartable, visit: Opened
+) -> None:
+    console = visit(service.url)
+    console.page.clock.install()
+    console.open()
 
-    console.button("Follow").click()
+    topics = [f"topic-{number}" for number in range(51)]
+    console.follow(" ".join(topics), until="refused")
+    console.page.clock.run_for(60_000)
 
     console.until_state("refused", "51 topics: one stream carries at most 50.")
+    expect(console.publish("other", "1")).to_contain_text("Stored as")
     assert len(console.streams) == 1
+    assert len(console.fetched) == 2  # the reason, and what was published
 
 
 def test_no_topic_is_no_connection(console: Visit) -> None:
@@ -365,6 +374,37 @@ def test_what_redis_holds_is_resumed_without_a_loss_and_without_anything_twice(
         assert console.logged() == [str(number) for number in range(10)]
         ids = console.page.locator(".log .id").all_inner_texts()[::-1]
         assert ids == sorted(set(ids))
+
+
+def test_a_proxy_that_refuses_for_a_while_costs_no_event(
+    redis_project: Project, redis_url: str, tmp_path: Path, visit: Opened
+) -> None:
+    one, other = (Restartable(redis_project, tmp_path, REDIS_URL=redis_url) for _ in range(2))
+    port = free_port()
+    replacements = {
+        "server app-1:8000": f"server 127.0.0.1:{one.port}",
+        "server app-2:8000": f"server 127.0.0.1:{one.port} backup",
+        "listen 8080;": f"listen 127.0.0.1:{port};",
+        "access_log /var/log/nginx/access.log ": f"access_log {tmp_path}/access.log ",
+    }
+    config = redis_project.read("deploy/nginx.conf")
+    proxy = nginx(config, replacements, port=port, folder=tmp_path)
+    with one.running(), other.running(), proxy:
+        console = visit(f"http://127.0.0.1:{port}")
+        console.open()
+        console.follow("proxied-a proxied-b")
+        publish(one.url, "proxied-a", 1)
+        expect(console.page.locator(".log li")).to_have_count(1)
+
+        one.stop()
+        console.until_state("reconnecting", "Status 502")
+        publish(other.url, "proxied-b", 2)
+        one.start()
+        console.until_state("open")
+        publish(one.url, "proxied-a", 3)
+
+        expect(console.entry("3")).to_have_count(1)
+        assert console.logged() == ["1", "2", "3"]
 
 
 def publish(url: str, topic: str, data: object, **more: str) -> None:

@@ -66,6 +66,8 @@ class Visit:
         """Errors on the console, exceptions that nobody caught, and requests to anything else."""
         self.streams: list[str] = []
         """The requests of every EventSource."""
+        self.fetched: list[str] = []
+        """The requests of `fetch`."""
         self.page.add_init_script(RECORDER)
         self.page.on("console", self._read)
         self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
@@ -81,6 +83,8 @@ class Visit:
     def _see(self, request: Request) -> None:
         if request.resource_type == "eventsource":
             self.streams.append(request.url.removeprefix(self.url))
+        if request.resource_type == "fetch":
+            self.fetched.append(request.url.removeprefix(self.url))
         if not request.url.startswith((self.url, "data:")):
             self.complaints.append(f"asked for {request.url}")
 
