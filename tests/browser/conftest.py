@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, expect
 
-from support.browser import Visit, launched
+from support.browser import Visit, executable, launched
 from support.project import Bake, Project
 from support.service import Restartable
 
@@ -51,7 +51,8 @@ def visit(browser: Browser) -> Iterator[Opened]:
 
 
 def install(bake: Bake, folder: Path, **answers: object) -> Project:
-    """Generate and install a project."""
+    """Generate and install a project, if there is a browser to look at it."""
+    executable()
     project = bake(folder, **answers)
     project.run("python", "-c", "")
     return project

@@ -28,6 +28,16 @@ KEEP_COUNTS = """
 """
 """Keeps all steps of a job that are shown."""
 
+COUNT_ENTRIES = """
+() => {
+  window.entries = 0;
+  new MutationObserver((changes) => {
+    for (const { addedNodes } of changes) window.entries += addedNodes.length;
+  }).observe(document.querySelector(".log ol"), { childList: true });
+}
+"""
+"""Counts all entries that are ever put into the log."""
+
 
 def test_an_event_is_shown_with_its_id_its_name_its_time_and_its_data(console: Visit) -> None:
     console.follow("shown", names="alert")
@@ -202,6 +212,7 @@ def test_a_job_is_shown_in_the_log_from_its_first_event_on(console: Visit) -> No
 
 
 def test_a_pause_holds_the_log_and_loses_nothing_that_fits(console: Visit) -> None:
+    console.ask(COUNT_ENTRIES)
     console.button("Pause").click()
     expect(console.button("Pause")).to_have_attribute("aria-pressed", "true")
     console.follow(finished(console.url, 201), history=True, until="ended")
@@ -212,6 +223,7 @@ def test_a_pause_holds_the_log_and_loses_nothing_that_fits(console: Visit) -> No
 
     expect(console.page.locator(".log li")).to_have_count(200)
     assert [json.loads(data).get("count") for data in console.logged()] == [*range(2, 201), None]
+    assert console.ask("entries") == 200  # what does not fit was not kept, and not made
 
 
 def test_clearing_empties_the_log(console: Visit) -> None:
