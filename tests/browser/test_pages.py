@@ -77,6 +77,7 @@ def test_the_console_has_what_was_chosen_and_all_of_it_works_offline_and_under_t
 
     use(console)
 
+    console.save_screenshot(f"variant-{name}")
     headings = page.get_by_role("main").get_by_role("heading")
     shown = set(headings.all_inner_texts()) - {"Log", "Publish an event", "Start a job"}
     assert shown == SECTIONS[name]
@@ -118,7 +119,6 @@ def test_axe_finds_nothing_wrong_with_the_console(
 
     assert fresh == []
     assert violations(console.page) == []
-    console.save_screenshot(f"axe-{scheme}-{size['width']}")
 
 
 def violations(page: Page) -> list[str]:
