@@ -171,10 +171,13 @@ def test_a_phone_shows_the_console_without_scrolling_sideways(
 
 def test_nothing_moves_while_things_happen(service: Restartable, visit: Opened) -> None:
     console = visit(service.url, viewport=DESKTOP)
+    console.page.clock.install()
     console.open()
 
     use(console)
+    let_a_minute_pass(console)
 
+    expect(console.page.locator(".log li")).to_have_count(200)
     assert console.ask("moved") == []
 
 

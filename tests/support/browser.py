@@ -20,8 +20,7 @@ window.violations = [];
 document.addEventListener("securitypolicyviolation", ({ violatedDirective, blockedURI }) =>
   window.violations.push(`${violatedDirective} ${blockedURI}`));
 new PerformanceObserver((list) => {
-  for (const { hadRecentInput, sources } of list.getEntries()) {
-    if (hadRecentInput) continue;
+  for (const { sources } of list.getEntries()) {
     for (const { node } of sources) {
       if (!node?.parentElement?.closest(".log .scroll")) window.moved.push(node?.outerHTML);
     }
@@ -141,5 +140,5 @@ class Visit:
     def save_screenshot(self, name: str) -> Path:
         """Keep a picture of the whole page."""
         path = SCREENSHOTS / f"{name}.png"
-        self.page.screenshot(path=path, full_page=True)
+        self.page.screenshot(path=path, full_page=True, animations="disabled")
         return path
