@@ -1,8 +1,10 @@
 """The service behind a real nginx, with the configuration that the project brings along."""
 
 import re
+import sqlite3
 import subprocess
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID, uuid4
@@ -14,7 +16,7 @@ from httpx_sse import connect_sse
 from support.process import listener, logged
 from support.project import Project
 from support.servers import nginx
-from support.service import ROWS, Service, break_row
+from support.service import ROWS, Service
 from support.tools import free_port, require, run
 
 PATIENCE = 60
@@ -22,6 +24,8 @@ PATIENCE = 60
 HEARTBEATS = 6
 """How many of a second each outlast the time for which nginx lets the service be silent."""
 BROKEN_ROW = ROWS // 2
+FAILURE = f"abs(CASE id WHEN {BROKEN_ROW} THEN -9223372036854775807 - 1 ELSE 0 END) = 0"
+"""A condition that holds for all rows, but cannot be evaluated for one."""
 
 
 @dataclass(frozen=True)
@@ -66,9 +70,18 @@ def proxied(
         ),
         nginx(default_project.read("deploy/nginx.conf"), replacements, port=port, folder=folder),
     ):
-        break_row(database, "items", BROKEN_ROW)
+        break_items(database)
         url, service_url = (f"http://127.0.0.1:{number}" for number in (port, service_port))
         yield Proxied(url, service_url, log, access_log)
+
+
+def break_items(database: Path) -> None:
+    """Let whoever reads the items find that one row cannot be read."""
+    with closing(sqlite3.connect(database)) as connection:
+        connection.execute("ALTER TABLE items RENAME TO items_before")
+        connection.execute(
+            f"CREATE VIEW items AS SELECT * FROM items_before WHERE {FAILURE}"  # noqa: S608
+        )
 
 
 def test_an_event_arrives_while_the_stream_is_open(proxied: Proxied) -> None:

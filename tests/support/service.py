@@ -9,7 +9,7 @@ from typing import Self
 
 from support.process import listener
 from support.project import Project
-from support.tools import free_port, succeed
+from support.tools import free_port
 
 ROWS = 50_000
 """The rows of each of its tables."""
@@ -80,26 +80,7 @@ class Restartable:
         finally:
             self.stop()
 
-    def seed(self, rows: int) -> None:
-        """Replace the rows of its tables, with its own command."""
-        succeed(
-            *(self._project.python, "-m", self._project.package, "seed", "--rows", str(rows)),
-            cwd=self._project.path,
-            env=self._settings,
-        )
-
     def alter(self, statement: str, *parameters: object) -> None:
         """Change the SQLite file itself."""
         with closing(sqlite3.connect(self.database)) as connection, connection:
             connection.execute(statement, parameters)
-
-
-def break_row(database: Path, table: str, key: int) -> None:
-    """Let whoever reads a table find that one row cannot be read."""
-    # A condition that holds for all rows, but overflows for one.
-    failure = f"abs(CASE id WHEN {key} THEN -9223372036854775807 - 1 ELSE 0 END) = 0"
-    with closing(sqlite3.connect(database)) as connection:
-        connection.execute(f"ALTER TABLE {table} RENAME TO {table}_before")
-        connection.execute(
-            f"CREATE VIEW {table} AS SELECT * FROM {table}_before WHERE {failure}"  # noqa: S608
-        )
