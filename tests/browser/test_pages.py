@@ -104,6 +104,25 @@ def test_the_documentation_works_offline_and_under_the_policy(
     assert docs.complaints == []
 
 
+@pytest.mark.parametrize("path", ["/events/{topic}", "/export/items", "/export/users.csv"])
+def test_a_stream_is_documented_with_its_bytes_and_the_command_that_follows_it(
+    service: Restartable, visit: Opened, path: str
+) -> None:
+    operation = httpx.get(f"{service.url}/openapi.json").json()["paths"][path]["get"]
+    (content,) = operation["responses"]["200"]["content"].values()
+    *_, last_line = content["examples"]["wire"]["serializedValue"].strip().splitlines()
+    documentation = visit(service.url)
+
+    page = documentation.open("/docs")
+    shown = page.locator(f"#operations-{operation['tags'][0]}-{operation['operationId']}")
+    shown.click()
+
+    expect(shown).to_contain_text(last_line)
+    command = f"curl -N http://127.0.0.1:8000{path.replace('{topic}', 'news')}"
+    expect(shown).to_contain_text(command)
+    assert documentation.complaints == []
+
+
 @SCHEMES
 @pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
 def test_axe_finds_nothing_wrong_with_the_console(
