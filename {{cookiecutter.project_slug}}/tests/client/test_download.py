@@ -105,6 +105,17 @@ def test_a_transfer_that_breaks_never_looks_whole_and_is_resumed(
     assert not part.exists()
 
 
+def test_half_of_a_row_that_nothing_follows_is_cut_off(
+    run: Run, name: str, whole: bytes, file: Path, part: Path
+) -> None:
+    part.write_bytes(whole + b"1001")
+
+    result = run("export", name, str(file), "--resume")
+
+    assert result.exit_code == 0
+    assert file.read_bytes() == whole
+
+
 def test_a_limit_counts_what_is_there_already(
     run: Run, name: str, server: str, export: Export, file: Path
 ) -> None:

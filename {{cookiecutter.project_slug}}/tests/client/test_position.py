@@ -18,6 +18,17 @@ def test_a_position_is_found_again(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [file]
 
 
+def test_a_file_is_replaced_and_never_half_written(tmp_path: Path) -> None:
+    file = tmp_path / "state"
+    position = Position(None, file)
+    position.move("0-1")
+
+    with file.open() as earlier:
+        position.move("0-2")
+
+        assert earlier.read() == "0-1\n"
+
+
 def test_a_position_without_a_file_is_not_kept(tmp_path: Path) -> None:
     position = Position(None)
 

@@ -110,6 +110,15 @@ def test_several_topics_are_followed_until_the_last_one_is_finished(
     assert (result.exit_code, again.exit_code, again.stdout) == (0, 0, "")
 
 
+def test_a_topic_that_is_named_twice_is_one_topic(http: httpx2.Client, run: Run) -> None:
+    topic = finished_job(http)
+
+    result = run("tail", topic, topic, "--after", "earliest")
+
+    assert result.exit_code == 0
+    assert len(printed(result.stdout)) == 4
+
+
 @pytest.mark.parametrize("step", [97, 131, 500])
 def test_a_tail_that_is_cut_again_and_again_prints_every_event_once(
     http: httpx2.Client, server: str, run: Run, step: int
@@ -188,6 +197,19 @@ def test_a_stream_that_fails_is_told_and_is_no_event(app: FastAPI, run: Run) -> 
 
     assert (result.stdout, result.stderr) == ("", "The stream failed.\n")
     assert result.exit_code == 1
+
+
+def test_a_stream_that_fails_later_is_no_event_of_a_topic_either(
+    app: FastAPI, server: str, run: Run
+) -> None:
+    @app.get("/other/events/news")
+    async def news() -> Response:
+        body = 'id: 7\nevent: ready\ndata: {}\n\nevent: stream-error\ndata: {"title":"Gone."}\n\n'
+        return Response(body, media_type="text/event-stream")
+
+    result = run("tail", "news", url=f"{server}/other")
+
+    assert (result.stdout, result.stderr) == ("", "Gone.\n")
 
 
 def test_a_refusal_is_told_in_the_words_of_the_service(run: Run) -> None:
