@@ -1,5 +1,6 @@
 """The command line."""
 
+import os
 #{% if cookiecutter.sse and cookiecutter.event_broker == "memory" %}
 import subprocess
 import sys
@@ -12,9 +13,7 @@ from typing import Any
 import pytest
 import uvicorn
 from typer.testing import CliRunner
-#{% if cookiecutter.sse and cookiecutter.event_broker == "memory" %}
 from uvicorn.config import STARTUP_FAILURE
-#{% endif %}
 
 #{% if cookiecutter.ndjson or cookiecutter.csv %}
 from {{ cookiecutter.__package_name }}.cli import cli, serve
@@ -73,6 +72,50 @@ def test_the_options_of_serve_win(served: dict[str, Any]) -> None:
 
     assert result.exit_code == 0
     assert (served["host"], served["port"], served["reload"]) == ("::1", 0, True)
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "app.example.com", ""])  # noqa: S104
+def test_without_tokens_only_this_machine_is_served(served: dict[str, Any], host: str) -> None:
+    result = CliRunner().invoke(cli, ["serve", "--host", host], env={"HOST": host})
+
+    assert result.stderr.startswith(f"HOST={host!r} is not accepted without API_TOKENS: ")
+    assert "`{{ cookiecutter.project_slug }} token events publish export`" in result.stderr
+    assert result.stderr.count("\n") == 1
+    assert result.exit_code == STARTUP_FAILURE
+    assert served == {}
+
+
+@pytest.mark.parametrize(
+    ("host", "environment"),
+    [
+        ("0.0.0.0", {"API_TOKENS": '{"secret": ["events"]}'}),  # noqa: S104
+        ("0.0.0.0", {"ALLOW_ANONYMOUS": "true"}),  # noqa: S104
+        ("127.0.0.2", {}),
+        ("localhost", {}),
+        ("::1", {}),
+    ],
+)
+def test_a_guarded_service_is_served_anywhere(
+    served: dict[str, Any], host: str, environment: dict[str, str]
+) -> None:
+    result = CliRunner().invoke(cli, ["serve"], env={"HOST": host, **environment})
+
+    assert result.exit_code == 0
+    assert served["host"] == host
+
+
+@pytest.mark.parametrize("secret", [None, "of the user"])
+def test_all_processes_sign_with_one_secret(
+    monkeypatch: pytest.MonkeyPatch, served: dict[str, Any], secret: str | None
+) -> None:
+    if secret:
+        monkeypatch.setenv("SESSION_SECRET", secret)
+
+    result = CliRunner().invoke(cli, ["serve"])
+
+    assert result.exit_code == 0
+    assert (os.environ["SESSION_SECRET"] == secret) is bool(secret)
+    assert len(os.environ["SESSION_SECRET"]) > len("of the use")
 
 
 def test_a_wrong_setting_stops_serve(

@@ -35,21 +35,24 @@ STREAMS = {
 
 ERRORS = {
 #{% if cookiecutter.sse %}
-    ("get", "/events/{topic}"): {"422", "429", "503"},
+    ("get", "/events/{topic}"): {"401", "403", "422", "429", "503"},
 #{% if cookiecutter.event_broker == "memory" %}
-    ("post", "/events/{topic}"): {"400", "409", "413", "422"},
+    ("post", "/events/{topic}"): {"400", "401", "403", "409", "413", "422"},
 #{% else %}
-    ("post", "/events/{topic}"): {"400", "409", "413", "422", "503"},
+    ("post", "/events/{topic}"): {"400", "401", "403", "409", "413", "422", "503"},
 #{% endif %}
-    ("post", "/jobs"): {"400", "413", "422", "503"},
+    ("post", "/jobs"): {"400", "401", "403", "413", "422", "503"},
 #{% endif %}
 #{% if cookiecutter.ndjson %}
-    ("get", "/export/items"): {"422", "429", "503"},
+    ("get", "/export/items"): {"401", "403", "422", "429", "503"},
 #{% endif %}
 #{% if cookiecutter.csv %}
-    ("get", "/export/users.csv"): {"422", "429", "503"},
+    ("get", "/export/users.csv"): {"401", "403", "422", "429", "503"},
 #{% endif %}
     ("get", "/health"): {"503"},
+    ("get", "/session"): {"401"},
+    ("post", "/session"): {"401"},
+    ("delete", "/session"): set(),
 }
 
 

@@ -40,6 +40,13 @@ def test_every_response_has_the_headers(client: TestClient, path: str) -> None:
     assert {name: headers[name] for name in SECURITY_HEADERS} == SECURITY_HEADERS
 
 
+@pytest.mark.parametrize(("scheme", "sent"), [("http", False), ("https", True)])
+def test_https_is_asked_for_over_https_alone(app: FastAPI, scheme: str, sent: bool) -> None:
+    headers = TestClient(app, base_url=f"{scheme}://testserver").get("/").headers
+
+    assert ("strict-transport-security" in headers) is sent
+
+
 def test_a_stream_has_the_headers_before_its_first_chunk(client: TestClient) -> None:
     with client.stream("GET", "/stream") as response:
         assert response.headers["x-content-type-options"] == "nosniff"

@@ -1,6 +1,7 @@
 """The command line."""
 
 import math
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ import uvicorn
 from rich.progress import MofNCompleteColumn, Progress, TimeElapsedColumn
 #{% endif %}
 
+from .access.tokens import Scope, new_token, setting, with_token
 from .client import ClientError, connect, service_url
 #{% if cookiecutter.ndjson or cookiecutter.csv %}
 from .client.download import PATIENCE_SECONDS, STDOUT, Download
@@ -29,9 +31,9 @@ from .events.broker import EARLIEST
 from .exports import Database, metadata
 #{% endif %}
 #{% if cookiecutter.sse and cookiecutter.event_broker == "memory" %}
-from .settings import load_settings, require_one_worker
+from .settings import load_settings, require_guard, require_one_worker
 #{% else %}
-from .settings import load_settings
+from .settings import load_settings, require_guard
 #{% endif %}
 
 cli = typer.Typer(no_args_is_help=True, add_completion=False)
@@ -63,12 +65,17 @@ def serve(
 ) -> None:
     """Run the service until SIGINT or SIGTERM, and end its streams in order."""
     settings = load_settings()
+    host = host or settings.host
+    require_guard(settings, host)
 #{% if cookiecutter.sse and cookiecutter.event_broker == "memory" %}
     require_one_worker(workers)
 #{% endif %}
+    if not settings.session_secret:
+        # What one process signed can be read by the others, and by those after a reload.
+        os.environ["SESSION_SECRET"] = new_token()
     uvicorn.run(
         f"{__package__}.main:app",
-        host=host or settings.host,
+        host=host,
         port=settings.port if port is None else port,
         workers=workers,
         reload=reload,
@@ -78,6 +85,16 @@ def serve(
         # What the drain of the streams leaves over is cut.
         timeout_graceful_shutdown=math.ceil(settings.shutdown_grace_seconds),
     )
+
+
+@cli.command()
+def token(
+    scopes: Annotated[list[Scope], typer.Argument(help="What the token is for")],
+) -> None:
+    """Print a new token, and the line of `.env` that lets it in beside those there are."""
+    made = new_token()
+    print(made)
+    print(setting(with_token(load_settings().api_tokens, made, scopes)))
 #{% if cookiecutter.ndjson or cookiecutter.csv %}
 
 

@@ -8,6 +8,8 @@ from anyio import to_thread
 from fastapi import APIRouter, HTTPException, Request
 from pydantic import BaseModel
 
+from .access import PUBLIC
+
 router = APIRouter(tags=["health"])
 
 
@@ -17,7 +19,11 @@ class Health(BaseModel):
     status: Literal["ok"] = "ok"
 
 
-@router.get("/health", responses={503: {"description": "A part does not answer."}})
+@router.get(
+    "/health",
+    dependencies=[PUBLIC],
+    responses={503: {"description": "A part does not answer."}},
+)
 async def health(request: Request) -> Health:
     """Answer 200 once every part of the service answers."""
     state = request.app.state

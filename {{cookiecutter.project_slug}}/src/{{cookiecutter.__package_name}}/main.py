@@ -10,9 +10,10 @@ from contextlib import asynccontextmanager
 from anyio import to_thread
 #{% endif %}
 from fastapi import FastAPI
+from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.errors import ServerErrorMiddleware
 
-from . import __version__, console, health
+from . import __version__, access, console, health
 #{% if cookiecutter.sse %}
 from .events.delivery import Delivery
 from .events.jobs import Jobs
@@ -93,6 +94,12 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     # The version that has `itemSchema`, by which streams are described.
     app.openapi_version = "3.2.0"
     app.state.settings = settings
+    secret = settings.session_secret
+    app.state.sessions = access.Sessions(
+        settings.api_tokens,
+        secret.get_secret_value() if secret else None,
+        settings.session_seconds,
+    )
     app.state.streams = Streams(
         send_timeout=settings.send_timeout_seconds,
         max_seconds=settings.max_stream_seconds,
@@ -131,6 +138,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.jobs = Jobs(app.state.broker)
     app.include_router(events)
 #{% endif %}
+    app.include_router(access.router)
     app.include_router(health.router)
     console.install(app)
     # The middleware that is added last sees a request first. The first makes a 500 inside of the
@@ -139,6 +147,24 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 #{% if cookiecutter.compression and (cookiecutter.ndjson or cookiecutter.csv) %}
     install_compression(app)
 #{% endif %}
+    app.add_middleware(
+        access.DoorMiddleware,
+        local_only=not settings.api_tokens and not settings.allow_anonymous,
+        hosts=settings.allowed_hosts,
+        origins=settings.cors_origins,
+    )
+    if settings.cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.cors_origins,
+            allow_methods=["GET", "POST"],
+            allow_headers=["Authorization", "Last-Event-ID"],
+#{% if cookiecutter.request_id %}
+            expose_headers=["Content-Disposition", "Location", "Retry-After", "X-Request-Id"],
+#{% else %}
+            expose_headers=["Content-Disposition", "Location", "Retry-After"],
+#{% endif %}
+        )
 #{% if cookiecutter.security_headers %}
     app.add_middleware(SecurityHeadersMiddleware)
 #{% endif %}

@@ -1,5 +1,6 @@
 """Every setting, its unit and its default: from the environment, then from `.env`."""
 
+import json
 #{% if cookiecutter.sse and cookiecutter.event_broker == "memory" %}
 import os
 #{% endif %}
@@ -14,12 +15,8 @@ from pathlib import Path
 #{% endif %}
 from typing import Annotated, Any, Literal, NoReturn
 
-#{% if cookiecutter.ndjson or cookiecutter.csv or (cookiecutter.sse and cookiecutter.event_broker == "redis") %}
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
-#{% else %}
-from pydantic import BeforeValidator, Field, ValidationError
-#{% endif %}
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 #{% if cookiecutter.sse and cookiecutter.event_broker == "redis" %}
 from redis.asyncio.connection import parse_url
 #{% endif %}
@@ -29,11 +26,16 @@ from sqlalchemy.exc import ArgumentError
 #{% endif %}
 from uvicorn.config import STARTUP_FAILURE
 
+from .access.hosts import host_name, is_address, is_loopback
+from .access.tokens import Scope, parse_tokens
+
 LogLevel = Annotated[
     Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"],
     BeforeValidator(lambda level: str(level).upper()),
 ]
 CREDENTIALS = re.compile("(?<=://).*(?=@)")
+ORIGIN = re.compile(r"https?://[^\s/?#@]+")
+SECRETS = {"API_TOKENS", "SESSION_SECRET"}
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 #{% if cookiecutter.sse and cookiecutter.event_broker == "memory" %}
 SERVERS = {"fastapi", "gunicorn", "uvicorn"}
@@ -73,6 +75,29 @@ def accepted_redis_url(url: str) -> str:
 #{% endif %}
 
 
+def names(given: Any) -> Any:
+    """Read a list: JSON, or names with commas between them."""
+    if not isinstance(given, str):
+        return given
+    if given.lstrip().startswith("["):
+        return json.loads(given)
+    return [name.strip() for name in given.split(",") if name.strip()]
+
+
+def accepted_host(name: str) -> str:
+    """Return `name` in lower case. Raises `ValueError` for what is no name of a host alone."""
+    if not is_address(name) and host_name(name) != name.lower():
+        raise ValueError("accepted are names of hosts without a port, separated by commas")
+    return name.lower()
+
+
+def accepted_origin(origin: str) -> str:
+    """Return `origin`. Raises `ValueError` for what no browser sends as `Origin` (RFC 6454)."""
+    if not ORIGIN.fullmatch(origin):
+        raise ValueError("accepted are origins like https://app.example.com, separated by commas")
+    return origin
+
+
 class Settings(BaseSettings):
     """What can be set without a change of code. Names are those of the environment, in any case."""
 
@@ -95,6 +120,27 @@ class Settings(BaseSettings):
 #{% if cookiecutter.sse and cookiecutter.event_broker == "redis" %}
     redis_url: Annotated[str, AfterValidator(accepted_redis_url)] = "redis://127.0.0.1:6379/0"
 #{% endif %}
+
+    api_tokens: Annotated[
+        dict[str, frozenset[Scope]], NoDecode, BeforeValidator(parse_tokens), Field(repr=False)
+    ] = {}
+    """The scopes of each token. Without any, everyone on this machine may do everything."""
+    allow_anonymous: bool = False
+    """Whether those on other machines may too: someone else guards the door."""
+    session_secret: SecretStr | None = None
+    """What sessions are signed with; processes that share them share it."""
+    session_seconds: Annotated[int, Field(ge=1)] = 12 * 3600
+    """How long a browser stays signed in."""
+    allowed_hosts: Annotated[
+        tuple[Annotated[str, AfterValidator(accepted_host)], ...], NoDecode, BeforeValidator(names)
+    ] = ()
+    """The names by which the service is asked for; none is any."""
+    cors_origins: Annotated[
+        tuple[Annotated[str, AfterValidator(accepted_origin)], ...],
+        NoDecode,
+        BeforeValidator(names),
+    ] = ()
+    """The origins whose pages may use the service."""
 
     send_timeout_seconds: Seconds = 30
     """How long a client may take nothing before its stream is ended."""
@@ -152,10 +198,21 @@ def refuse(reason: str) -> NoReturn:
     sys.exit(STARTUP_FAILURE)
 
 
+def require_guard(settings: Settings, host: str) -> None:
+    """End the process with one line if everyone who reaches `host` could do everything."""
+    if not (settings.api_tokens or settings.allow_anonymous or is_loopback(host)):
+        refuse(
+            f"HOST={host!r} is not accepted without API_TOKENS: whoever reaches it could do "
+            f"everything. `{{ cookiecutter.project_slug }} token {' '.join(Scope)}` makes a token; "
+            "ALLOW_ANONYMOUS=true says that someone else guards the door."
+        )
+
+
 def sentence(error: Mapping[str, Any]) -> str:
     """Say what is wrong with a setting, without the credentials of a URL."""
-    name = "_".join(map(str, error["loc"])).upper()
-    given = CREDENTIALS.sub("***", repr(error["input"]))
+    # Of a list that is wrong in one place, the setting is named.
+    name = str(error["loc"][0]).upper()
+    given = "***" if name in SECRETS else CREDENTIALS.sub("***", repr(error["input"]))
     return f"{name}={given} is not accepted: {error['msg'].removeprefix('Value error, ')}"
 #{% if cookiecutter.sse and cookiecutter.event_broker == "memory" %}
 

@@ -7,6 +7,8 @@ from fastapi import FastAPI
 from fastapi.responses import FileResponse
 from fastapi.staticfiles import StaticFiles
 
+from ..access import PUBLIC
+
 PAGES = Path(__file__).parent
 SWAGGER_UI = Path(fastapi_offline.__file__).parent / "static"
 
@@ -23,7 +25,7 @@ async def documentation_page() -> FileResponse:
 
 def install(app: FastAPI) -> None:
     """Add the pages to `app`."""
-    app.add_api_route("/", start_page, include_in_schema=False)
-    app.add_api_route("/docs", documentation_page, include_in_schema=False)
+    app.add_api_route("/", start_page, dependencies=[PUBLIC], include_in_schema=False)
+    app.add_api_route("/docs", documentation_page, dependencies=[PUBLIC], include_in_schema=False)
     app.mount("/static/swagger-ui", StaticFiles(directory=SWAGGER_UI))
     app.mount("/static", StaticFiles(directory=PAGES / "static"))

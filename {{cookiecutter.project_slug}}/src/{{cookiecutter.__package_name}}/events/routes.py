@@ -5,6 +5,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Body, Depends, Header, HTTPException, Path, Query, Request, Response
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, JsonValue
 
+from ..access import GUARDED, Scope, requires
 from ..parameters import once
 from ..problems import retry_later
 from ..settings import Settings
@@ -16,8 +17,10 @@ from .jobs import Jobs, TooManyJobs
 from .stream import EventStreamResponse
 from .wire import NO_LINE, RESERVED_NAMES, TOPIC, encode_json, require_one_line
 
-router = APIRouter(tags=["events"], route_class=LimitedRoute, dependencies=[once("last_event_id")])
+router = APIRouter(tags=["events"], route_class=LimitedRoute, responses=GUARDED)
 
+READ = [requires(Scope.EVENTS), once("last_event_id")]
+PUBLISH = [requires(Scope.PUBLISH)]
 EXAMPLE = """\
 retry: 2000
 event: ready
@@ -143,9 +146,10 @@ TheJobs = Annotated[Jobs, Depends(jobs_of)]
 TheSettings = Annotated[Settings, Depends(settings_of)]
 
 
-@router.head("/events/{topic}", include_in_schema=False)
+@router.head("/events/{topic}", dependencies=READ, include_in_schema=False)
 @router.get(
     "/events/{topic}",
+    dependencies=READ,
     status_code=200,
     response_class=EventStreamResponse,
     responses={
@@ -192,6 +196,7 @@ async def follow_topic(
 
 @router.post(
     "/events/{topic}",
+    dependencies=PUBLISH,
     status_code=201,
     responses={
         **BODY_PROBLEMS,
@@ -211,6 +216,7 @@ async def publish_event(topic: Topic, event: NewEvent, broker: TheBroker) -> Pub
 
 @router.post(
     "/jobs",
+    dependencies=PUBLISH,
     status_code=202,
     responses={
         202: {"headers": {"Location": {"description": "The stream", "schema": {"type": "string"}}}},

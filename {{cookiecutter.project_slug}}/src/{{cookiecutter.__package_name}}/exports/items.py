@@ -11,6 +11,7 @@ from sqlalchemy import Column, Dialect, Float, Table, Text, TypeDecorator, selec
 from sqlalchemy import Column, DateTime, Float, Table, Text, select
 #{% endif %}
 
+from ..access import GUARDED, Scope, requires
 from ..parameters import once
 from ..streaming import stream_documentation
 from .database import Key, metadata
@@ -18,7 +19,11 @@ from .ndjson import NDJSONResponse
 from .page import RequestedPage
 from .rows import Rows
 
-router = APIRouter(tags=["exports"], dependencies=[once("after", "limit")])
+router = APIRouter(
+    tags=["exports"],
+    dependencies=[requires(Scope.EXPORT), once("after", "limit")],
+    responses=GUARDED,
+)
 
 MATERIALS = ("Oak", "Linen", "Copper", "Glass", "Wool", "Birch", "Slate")
 THINGS = ("table", "lamp", "bowl", "chair", "shelf", "blanket", "mirror", "tray", "clock")

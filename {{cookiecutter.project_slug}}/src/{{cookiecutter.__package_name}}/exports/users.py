@@ -6,6 +6,7 @@ from fastapi import APIRouter, Depends, Query, Request
 from pydantic import BaseModel
 from sqlalchemy import Column, Table, Text, select
 
+from ..access import GUARDED, Scope, requires
 from ..parameters import once
 from ..streaming import stream_documentation
 from .csv import CSVResponse
@@ -13,7 +14,11 @@ from .database import Key, metadata
 from .page import RequestedPage
 from .rows import Rows
 
-router = APIRouter(tags=["exports"], dependencies=[once("after", "limit", "bom")])
+router = APIRouter(
+    tags=["exports"],
+    dependencies=[requires(Scope.EXPORT), once("after", "limit", "bom")],
+    responses=GUARDED,
+)
 
 FIRST_NAMES = ("Ada", "Björn", "Chiara", "Dmitri", "Emeka", "Fatima", "Grace", "Hiro", "Inés")
 LAST_NAMES = ("Adeyemi", "Bergström", "Costa", "D'Angelo", "Eriksson", "Fischer", "Gupta")

@@ -1,0 +1,9 @@
+"""Who may do what: tokens and their scopes, sessions of browsers, and the rule of each route."""
+
+from .door import DoorMiddleware
+from .routes import router
+from .rules import GUARDED, PUBLIC, requires
+from .sessions import Sessions
+from .tokens import Scope
+
+__all__ = ["GUARDED", "PUBLIC", "DoorMiddleware", "Scope", "Sessions", "requires", "router"]
