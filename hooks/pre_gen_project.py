@@ -33,13 +33,13 @@ DEPENDENCIES = frozenset(
     """
     annotated_doc annotated_types anyio ast_serialize brotli click conftest coverage deptry
     dotenv execnet fastapi fastapi_offline greenlet h11 httpcore2 httptools httpx2 hypothesis
-    idna iniconfig itsdangerous librt markdown_it markdown_it_py mdurl msgspec mypy mypy_extensions mypyc
-    opentelemetry opentelemetry_api packaging pathspec pip pluggy pre_commit psycopg
-    psycopg_binary py pydantic pydantic_core pydantic_settings pygments pytest pytest_cov
-    pytest_xdist python python3 python_dotenv pyyaml redis rich ruff shellingham
+    idna iniconfig itsdangerous librt markdown_it markdown_it_py mdurl msgspec mypy
+    mypy_extensions mypyc opentelemetry opentelemetry_api packaging pathspec pip pluggy
+    pre_commit psycopg psycopg_binary py pydantic pydantic_core pydantic_settings pygments pytest
+    pytest_cov pytest_xdist python python3 python_dotenv pyyaml redis rich ruff shellingham
     sortedcontainers sqlalchemy starlette starlette_compress tests truststore typer
-    typing_extensions typing_inspection tzdata uv uvicorn uvloop watchfiles websockets xdist
-    yaml zstandard
+    typing_extensions typing_inspection tzdata uv uvicorn uvloop watchfiles websockets xdist yaml
+    zstandard
     """.split()
 )
 """The modules and distributions that a project installs, and the commands it is run by."""

@@ -115,6 +115,19 @@ def test_the_files_are_exactly_those_of_the_choice(render: Render, answers: Answ
 
 
 @every
+def test_documents_name_tests_that_are_there(render: Render, answers: Answers) -> None:
+    contents = texts(render(answers))
+    tests = "".join(text for path, text in contents.items() if path.startswith("tests/"))
+    documents = "".join(text for path, text in contents.items() if path.startswith("docs/"))
+
+    names = set(re.findall(r"`(test_\w+)`", documents))
+    paths = set(re.findall(r"`(tests/[\w/]+\.py)`", documents))
+
+    assert {name for name in names if f"def {name}(" not in tests} == set()
+    assert paths <= contents.keys()
+
+
+@every
 def test_no_trace_of_the_template_is_left(render: Render, answers: Answers) -> None:
     jinja = re.compile(r"#\{%|\{%-?\s|(?<!\$)\{\{\s*cookiecutter|__package_name|__escaped")
 

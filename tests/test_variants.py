@@ -39,9 +39,10 @@ print(*packages_distributions(), *(each.name for each in distributions()))
 
 
 def check(project: Project, settings: dict[str, str]) -> None:
-    """Check the types of a project, its dependencies, their names and its behaviour."""
+    """Check types, dependencies, their names, known weaknesses and the behaviour of a project."""
     project.run("mypy", env=settings)
     project.run("--with", "deptry", "deptry", "--per-rule-ignores", UNUSED, ".", env=settings)
+    succeed("bandit", "--quiet", "--recursive", str(project.path / "src"))
     project.run("pytest", "--cov", "-W", "error", env=settings)
     assert taken(project) <= pre_gen_project.DEPENDENCIES | sys.stdlib_module_names
 

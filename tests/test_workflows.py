@@ -9,7 +9,7 @@ import yaml
 
 from support.answers import Answers, covering_set, name
 from support.project import Bake
-from support.tools import TEMPLATE
+from support.tools import TEMPLATE, succeed
 
 PINNED = re.compile(r"uses: [\w./-]+@[0-9a-f]{40} # v\d+(\.\d+)*")
 
@@ -27,6 +27,7 @@ def check(workflow: Path) -> None:
                 assert step["with"]["persist-credentials"] is False
     for line in text.splitlines():
         assert "uses:" not in line or PINNED.search(line), line
+    succeed("zizmor", "--offline", "--quiet", str(workflow.parents[1]))
 
 
 def test_the_workflow_of_the_template_is_careful() -> None:

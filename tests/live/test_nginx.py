@@ -1,10 +1,11 @@
 """The service behind a real nginx, with the configuration that the project brings along."""
 
 import re
+import socket
 import sqlite3
 import subprocess
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID, uuid4
@@ -54,6 +55,8 @@ def proxied(
         "access_log /var/log/nginx/access.log ": f"access_log {access_log} ",
         # As the file says, four times the time between two heartbeats.
         "proxy_read_timeout 60s;": "proxy_read_timeout 4s;",
+        "client_header_timeout 10s;": "client_header_timeout 1s;",
+        "client_body_timeout 10s;": "client_body_timeout 1s;",
     }
     log = folder / "service.log"
     with (
@@ -200,3 +203,30 @@ def test_an_export_through_the_proxy_is_the_export(
 
     assert done.returncode == 0
     assert file.read_bytes() == httpx.get(f"{proxied.service_url}/export/users.csv").content
+
+
+@pytest.mark.parametrize(
+    "request_so_far",
+    [
+        b"GET / HTTP/1.1\r\nHost: localhost\r\nX-Slow: ",
+        b"POST /events/news HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n{",
+    ],
+    ids=["header", "body"],
+)
+def test_clients_that_never_finish_their_requests_are_cut(
+    proxied: Proxied, request_so_far: bytes
+) -> None:
+    url = httpx.URL(proxied.url)
+    with ExitStack() as stack:
+        slow = [
+            stack.enter_context(socket.create_connection((url.host, url.port or 0), PATIENCE))
+            for _ in range(200)
+        ]
+        for connection in slow:
+            connection.sendall(request_so_far)
+
+        answer = httpx.get(f"{proxied.url}/health", timeout=PATIENCE)
+        ends = [connection.recv(4096) for connection in slow]
+
+    assert answer.status_code == 200
+    assert all(not end or end.startswith(b"HTTP/1.1 408 ") for end in ends)

@@ -62,6 +62,7 @@ def test_serve_takes_the_settings(monkeypatch: pytest.MonkeyPatch, served: dict[
         "workers": 1,
         "reload": False,
         "log_level": "info",
+        "server_header": False,
         "http": "httptools",
         "timeout_graceful_shutdown": 3,
     }

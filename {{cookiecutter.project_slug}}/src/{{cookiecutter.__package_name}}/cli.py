@@ -80,6 +80,7 @@ def serve(
         workers=workers,
         reload=reload,
         log_level=settings.log_level.lower(),
+        server_header=False,
         # Through h11 a failed export looks whole to a client of HTTP/1.0.
         http="httptools",
         # What the drain of the streams leaves over is cut.

@@ -3,6 +3,7 @@
 import json
 import logging
 from hashlib import sha256
+from pathlib import Path
 
 import pytest
 from fastapi.testclient import TestClient
@@ -92,12 +93,12 @@ def test_new_tokens_differ_and_can_follow_bearer() -> None:
     assert all(map(B64TOKEN.fullmatch, made))
 
 
-def test_the_line_of_the_setting_is_read_back() -> None:
+def test_the_line_of_the_setting_is_read_back_from_a_file() -> None:
     tokens = with_token(parse_tokens({"one": ["export"]}), "two", [Scope.PUBLISH, Scope.EVENTS])
-    name, _, value = setting(tokens).partition("=")
 
-    assert name == "API_TOKENS"
-    assert parse_tokens(value.strip("'")) == tokens
+    Path(".env").write_text(setting(tokens) + "\n")
+
+    assert load_settings().api_tokens == tokens
 
 
 def test_the_command_prints_a_token_and_a_line_that_lets_it_in_beside_the_others(
@@ -108,7 +109,7 @@ def test_the_command_prints_a_token_and_a_line_that_lets_it_in_beside_the_others
     result = CliRunner().invoke(cli, ["token", "events", "publish"])
 
     token, line = result.stdout.splitlines()
-    tokens = parse_tokens(line.removeprefix("API_TOKENS=").strip("'"))
+    tokens = parse_tokens(line.removeprefix("API_TOKENS="))
     assert result.exit_code == 0
     assert tokens[find(tokens, token) or ""] == {Scope.EVENTS, Scope.PUBLISH}
     assert tokens[find(tokens, "old") or ""] == {Scope.EXPORT}

@@ -21,8 +21,9 @@ class Session(BaseModel):
 
 
 @router.get("", responses=UNAUTHORIZED)
-async def show_session(scopes: ScopesOfCaller) -> Session:
+async def show_session(response: Response, scopes: ScopesOfCaller) -> Session:
     """Tell what the caller may do, be it by token, by session or for want of tokens."""
+    response.headers["Cache-Control"] = "no-store"
     return Session(scopes=sorted(scopes))
 
 

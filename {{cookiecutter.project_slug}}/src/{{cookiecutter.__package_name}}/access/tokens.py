@@ -94,7 +94,8 @@ def new_token() -> str:
 def setting(tokens: Tokens) -> str:
     """Return the line of `.env` that sets these tokens, by their hashes."""
     members = {known: sorted(scopes, key=list(Scope).index) for known, scopes in tokens.items()}
-    return f"API_TOKENS='{json.dumps(members)}'"
+    # Without quotes around it: a container's --env-file would take them for a part of the value.
+    return f"API_TOKENS={json.dumps(members, separators=(',', ':'))}"
 
 
 def with_token(tokens: Tokens, token: str, scopes: Iterable[Scope]) -> Tokens:
