@@ -10,7 +10,6 @@ from contextlib import asynccontextmanager
 from anyio import to_thread
 #{% endif %}
 from fastapi import FastAPI
-from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.errors import ServerErrorMiddleware
 
 from . import __version__, access, console, health
@@ -153,18 +152,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         hosts=settings.allowed_hosts,
         origins=settings.cors_origins,
     )
-    if settings.cors_origins:
-        app.add_middleware(
-            CORSMiddleware,
-            allow_origins=settings.cors_origins,
-            allow_methods=["GET", "POST"],
-            allow_headers=["Authorization", "Last-Event-ID"],
-#{% if cookiecutter.request_id %}
-            expose_headers=["Content-Disposition", "Location", "Retry-After", "X-Request-Id"],
-#{% else %}
-            expose_headers=["Content-Disposition", "Location", "Retry-After"],
-#{% endif %}
-        )
+    access.install_cors(app, settings.cors_origins)
 #{% if cookiecutter.security_headers %}
     app.add_middleware(SecurityHeadersMiddleware)
 #{% endif %}

@@ -1,4 +1,4 @@
-"""Sessions of browsers, whose EventSource can send a cookie and no token."""
+"""Sessions of browsers, which send a cookie where a page can add no token."""
 
 from secrets import token_bytes
 
