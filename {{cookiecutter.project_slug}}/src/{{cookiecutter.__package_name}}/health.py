@@ -1,5 +1,6 @@
 """Whether the service can do its work."""
 
+import logging
 from typing import Literal
 
 #{% if cookiecutter.ndjson or cookiecutter.csv %}
@@ -9,6 +10,8 @@ from fastapi import APIRouter, HTTPException, Request
 from pydantic import BaseModel
 
 from .access import PUBLIC
+
+logger = logging.getLogger(__name__)
 
 router = APIRouter(tags=["health"])
 
@@ -35,5 +38,6 @@ async def health(request: Request) -> Health:
         await state.broker.ping()
 #{% endif %}
     except Exception as error:
+        logger.warning("A part does not answer: %s", error)
         raise HTTPException(503, f"{type(error).__name__}: a part does not answer.") from error
     return Health()

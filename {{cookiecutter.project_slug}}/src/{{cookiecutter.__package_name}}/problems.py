@@ -1,7 +1,7 @@
 """Errors as problem documents (RFC 9457)."""
 
 import json
-#{% if cookiecutter.request_id %}
+#{% if cookiecutter.request_id or (cookiecutter.sse and cookiecutter.event_broker == "redis") %}
 import logging
 #{% endif %}
 from collections.abc import Callable, Coroutine, Mapping
@@ -21,6 +21,8 @@ from starlette.routing import Match, Mount
 #{% if cookiecutter.request_id %}
 
 from .middleware.request_id import request_id
+#{% endif %}
+#{% if cookiecutter.request_id or (cookiecutter.sse and cookiecutter.event_broker == "redis") %}
 
 logger = logging.getLogger(__name__)
 #{% endif %}
@@ -99,8 +101,9 @@ async def validation_problem(_: Request, error: RequestValidationError) -> Respo
 
 
 #{% if cookiecutter.sse and cookiecutter.event_broker == "redis" %}
-async def broker_problem(_: Request, __: RedisError) -> Response:
-    """Answer what needs the broker while it is away: 503."""
+async def broker_problem(_: Request, error: RedisError) -> Response:
+    """Answer what needs the broker while it is away: 503. The server logs why."""
+    logger.warning("The broker does not answer: %s", error)
     return ProblemResponse(503, "The broker of events does not answer.", {"Retry-After": "5"})
 
 
