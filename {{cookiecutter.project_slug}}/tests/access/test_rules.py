@@ -33,6 +33,13 @@ def settings() -> Settings:
     return Settings(api_tokens=parse_tokens(tokens), max_stream_seconds=0.01)
 
 
+@pytest.fixture
+def client(app: FastAPI) -> Iterator[TestClient]:
+    """A client that does not mind a stream whose time is over before its end."""
+    with TestClient(app, raise_server_exceptions=False) as client:
+        yield client
+
+
 def rules_of(route: RouteContext) -> set[Callable[..., Any]]:
     """Return the rules among the dependencies of a route."""
     dependant = getattr(route, "dependant", None)
