@@ -4,7 +4,9 @@ import time
 from collections.abc import Sequence
 
 import pytest
-from anyio import create_task_group, fail_after, move_on_after, wait_all_tasks_blocked
+from anyio import create_task_group, fail_after, move_on_after, run, wait_all_tasks_blocked
+from hypothesis import given
+from hypothesis import strategies as st
 
 from {{ cookiecutter.__package_name }}.events.broker import EARLIEST
 from {{ cookiecutter.__package_name }}.events.memory import MemoryBroker
@@ -160,6 +162,17 @@ async def test_an_id_that_is_still_to_come_is_unknown(broker: MemoryBroker) -> N
 
     assert await replay(broker, "a", to_come) == ([b"1"], True)
     assert not await broker.is_over(["a"], to_come)
+
+
+@given(st.text() | st.text("0123456789-", min_size=26, max_size=26))
+def test_only_an_id_that_was_given_out_has_seen_anything(id: str) -> None:
+    async def asked() -> tuple[str, bool]:
+        broker = MemoryBroker(history=1, history_seconds=60, max_topics=2, buffer=1)
+        last = await broker.finish("news", b"1")
+        return last, await broker.is_over(["news"], id)
+
+    last, seen = run(asked)
+    assert seen is (id == last)
 
 
 async def test_events_that_come_at_once_wake_a_reader_once(broker: MemoryBroker) -> None:

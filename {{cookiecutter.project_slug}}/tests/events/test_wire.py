@@ -88,6 +88,17 @@ def test_a_name_or_id_that_would_start_a_line_is_refused(line_end: str, text: st
             Event(id, "a", b"1", name)
 
 
+@given(texts.filter(bool), texts.filter(bool))
+def test_any_name_and_id_are_refused_or_arrive_as_they_are(name: str, id: str) -> None:
+    try:
+        encoded = encode_event(b"1", name=name, id=id)
+    except ValueError:
+        return
+
+    (event,) = decode(encoded)
+    assert (event.event, event.id, event.data) == (name, id, "1")
+
+
 def test_an_event_has_only_the_fields_that_it_needs() -> None:
     assert encode_event(b"1") == b"data: 1\n\n"
     assert encode_event(b"1", name="tick", id="2-1") == b"id: 2-1\nevent: tick\ndata: 1\n\n"
