@@ -1,5 +1,6 @@
 """The health of the service."""
 
+import asyncio
 from collections.abc import Callable
 
 import pytest
@@ -72,6 +73,26 @@ def test_a_part_that_does_not_answer_is_a_problem(
     assert response.status_code == 503
     assert response.json()["detail"] == "ConnectionRefusedError: a part does not answer."
     assert "10.0.0.1" not in response.text
+
+
+@pytest.mark.anyio
+async def test_however_many_ask_the_parts_are_asked_once(
+    app: FastAPI, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[None] = []
+
+#{% if cookiecutter.sse %}
+    async def count() -> None:
+        asked.append(None)
+
+    monkeypatch.setattr(app.state.broker, "ping", count)
+#{% else %}
+    monkeypatch.setattr(app.state.database, "ping", lambda: asked.append(None))
+#{% endif %}
+    for _ in range(2):
+        await asyncio.gather(*(app.state.checkup.run() for _ in range(100)))
+
+    assert len(asked) == 2
 #{% if cookiecutter.ndjson or cookiecutter.csv %}
 
 

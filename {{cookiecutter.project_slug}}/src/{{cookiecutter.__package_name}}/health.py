@@ -1,5 +1,6 @@
 """Whether the service can do its work."""
 
+import asyncio
 import logging
 from typing import Literal
 
@@ -8,6 +9,7 @@ from anyio import to_thread
 #{% endif %}
 from fastapi import APIRouter, HTTPException, Request
 from pydantic import BaseModel
+from starlette.datastructures import State
 
 from .access import PUBLIC
 
@@ -22,6 +24,31 @@ class Health(BaseModel):
     status: Literal["ok"] = "ok"
 
 
+class Checkup:
+    """Asks the parts of the service whether they answer, once for all who ask meanwhile.
+
+    So a flood of requests, which need no token, takes no more threads and connections than one.
+    """
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+        self._running: asyncio.Task[None] | None = None
+
+    async def run(self) -> None:
+        """Return when every part answers; raise what is wrong otherwise."""
+        if self._running is None or self._running.done():
+            self._running = asyncio.create_task(self._ask())
+        await asyncio.shield(self._running)
+
+    async def _ask(self) -> None:
+#{% if cookiecutter.ndjson or cookiecutter.csv %}
+        await to_thread.run_sync(self._state.database.ping)
+#{% endif %}
+#{% if cookiecutter.sse %}
+        await self._state.broker.ping()
+#{% endif %}
+
+
 @router.get(
     "/health",
     dependencies=[PUBLIC],
@@ -29,14 +56,9 @@ class Health(BaseModel):
 )
 async def health(request: Request) -> Health:
     """Answer 200 once every part of the service answers."""
-    state = request.app.state
+    checkup: Checkup = request.app.state.checkup
     try:
-#{% if cookiecutter.ndjson or cookiecutter.csv %}
-        await to_thread.run_sync(state.database.ping)
-#{% endif %}
-#{% if cookiecutter.sse %}
-        await state.broker.ping()
-#{% endif %}
+        await checkup.run()
     except Exception as error:
         logger.warning("A part does not answer: %s", error)
         raise HTTPException(503, f"{type(error).__name__}: a part does not answer.") from error

@@ -138,6 +138,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.include_router(events)
 #{% endif %}
     app.include_router(access.router)
+    app.state.checkup = health.Checkup(app.state)
     app.include_router(health.router)
     console.install(app)
     # The middleware that is added last sees a request first. The first makes a 500 inside of the
