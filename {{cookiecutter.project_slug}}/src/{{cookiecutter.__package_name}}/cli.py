@@ -133,7 +133,7 @@ def tail(
     patience = 3 * settings.heartbeat_seconds
     with (
         failing_with_a_sentence(),
-        connect(url or service_url(settings), patience=patience) as client,
+        connect(url or service_url(settings), settings, patience=patience) as client,
     ):
         Tail(client, topics, Position(after, state), printer(sys.stdout)).run()
 #{% endif %}
@@ -150,9 +150,10 @@ def export(
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a broken transfer")] = False,
 ) -> None:
     """Download an export. FILE is there when it is whole; until then it is FILE.part."""
+    settings = load_settings()
     with (
         failing_with_a_sentence(),
-        connect(url or service_url(load_settings()), patience=PATIENCE_SECONDS) as client,
+        connect(url or service_url(settings), settings, patience=PATIENCE_SECONDS) as client,
     ):
         download = Download(client, EXPORTS[name], file)
         print(download.run(after=after, limit=limit, resume=resume), file=sys.stderr)

@@ -35,7 +35,7 @@ LogLevel = Annotated[
 ]
 CREDENTIALS = re.compile("(?<=://).*(?=@)")
 ORIGIN = re.compile(r"https?://[^\s/?#@]+")
-SECRETS = {"API_TOKENS", "SESSION_SECRET"}
+SECRETS = {"API_TOKEN", "API_TOKENS", "SESSION_SECRET"}
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 #{% if cookiecutter.sse and cookiecutter.event_broker == "memory" %}
 SERVERS = {"fastapi", "gunicorn", "uvicorn"}
@@ -125,6 +125,8 @@ class Settings(BaseSettings):
         dict[str, frozenset[Scope]], NoDecode, BeforeValidator(parse_tokens), Field(repr=False)
     ] = {}
     """The scopes of each token. Without any, everyone on this machine may do everything."""
+    api_token: SecretStr | None = None
+    """The token that the commands send which ask a service."""
     allow_anonymous: bool = False
     """Whether those on other machines may too: someone else guards the door."""
     session_secret: SecretStr | None = None

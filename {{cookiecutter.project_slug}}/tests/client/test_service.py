@@ -2,6 +2,7 @@
 
 import httpx2
 import pytest
+from pydantic import SecretStr
 
 from {{ cookiecutter.__package_name }}.client import ClientError, connect, service_url
 from {{ cookiecutter.__package_name }}.client.service import refusal
@@ -25,10 +26,21 @@ def test_the_service_is_where_it_is_told_to_listen(host: str, url: str) -> None:
 @pytest.mark.parametrize("url", ["", "127.0.0.1:8000", "ftp://host", "http://", "http://[::1"])
 def test_what_is_no_url_of_a_service_is_named(url: str) -> None:
     with pytest.raises(ClientError, match=r"^--url='.*' is not accepted: http://HOST:PORT is"):
-        connect(url, patience=1)
+        connect(url, Settings(), patience=1)
 
 
 def test_a_refusal_is_told_by_its_problem_document_or_by_its_status(server: str) -> None:
-    with connect(server, patience=10) as client, client.stream("GET", "/nowhere") as problem:
+    with (
+        connect(server, Settings(), patience=10) as client,
+        client.stream("GET", "/nowhere") as problem,
+    ):
         assert refusal(problem) == "404 Not Found: Not Found"
     assert refusal(httpx2.Response(502, text="<html>")) == "502 Bad Gateway"
+
+
+@pytest.mark.parametrize(("token", "sent"), [(None, None), ("secret", "Bearer secret")])
+def test_the_token_of_the_settings_is_sent(token: str | None, sent: str | None) -> None:
+    settings = Settings(api_token=SecretStr(token) if token else None)
+
+    with connect("http://127.0.0.1", settings, patience=1) as client:
+        assert client.headers.get("authorization") == sent

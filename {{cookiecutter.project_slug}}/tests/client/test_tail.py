@@ -158,7 +158,7 @@ def test_an_event_that_could_not_be_printed_comes_again(
         shown.append(count)
 
     def follow() -> None:
-        with connect(server, patience=PATIENCE) as client:
+        with connect(server, Settings(), patience=PATIENCE) as client:
             Tail(client, [topic], Position("earliest", tmp_path / "state"), show).run()
 
     with pytest.raises(BrokenPipeError):

@@ -26,10 +26,10 @@ def service_url(settings: Settings) -> str:
     return f"http://{host}:{settings.port}"
 
 
-def connect(url: str, *, patience: float) -> httpx2.Client:
+def connect(url: str, settings: Settings, *, patience: float) -> httpx2.Client:
     """Return a client of the service at `url`, whose streams fail after `patience` silent seconds.
 
-    Raises `ClientError` when it is no URL of a service.
+    It sends the `api_token` of the settings. Raises `ClientError` when it is no URL of a service.
     """
     try:
         parsed = httpx2.URL(url)
@@ -37,7 +37,10 @@ def connect(url: str, *, patience: float) -> httpx2.Client:
         parsed = httpx2.URL()
     if parsed.scheme not in ("http", "https") or not parsed.host:
         raise ClientError(f"--url={url!r} is not accepted: http://HOST:PORT is, and https:// too.")
-    return httpx2.Client(base_url=parsed, timeout=httpx2.Timeout(CONNECT_SECONDS, read=patience))
+    token = settings.api_token
+    headers = {"Authorization": f"Bearer {token.get_secret_value()}"} if token else {}
+    timeout = httpx2.Timeout(CONNECT_SECONDS, read=patience)
+    return httpx2.Client(base_url=parsed, headers=headers, timeout=timeout)
 
 
 def refusal(response: httpx2.Response) -> str:
