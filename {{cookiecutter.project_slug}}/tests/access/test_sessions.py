@@ -46,22 +46,27 @@ def test_the_cookie_is_for_this_service_alone(app: FastAPI, scheme: str, secure:
 def test_a_session_reads_and_never_publishes(client: TestClient) -> None:
     client.post("/session", headers=BEARER)
 
-    assert client.get("/session").json() == {"scopes": ["events", "export"]}
+    assert client.get("/session").json()["scopes"] == ["events", "export"]
     assert client.post("/session").status_code == 401
+
+
+def test_what_the_caller_may_do_is_kept_by_no_cache(client: TestClient) -> None:
+    assert client.get("/session").headers["cache-control"] == "no-store"
 
 
 def test_who_signed_out_is_out(client: TestClient) -> None:
     client.post("/session", headers=BEARER)
 
     assert client.delete("/session").status_code == 204
-    assert client.get("/session").status_code == 401
+    assert client.get("/session").json()["scopes"] == []
 
 
 def test_without_tokens_there_is_nothing_to_sign_in_to() -> None:
     client = TestClient(create_app(Settings()))
 
     assert client.post("/session", headers=BEARER).status_code == 401
-    assert client.get("/session").json() == {"scopes": ["events", "export", "publish"]}
+    everything = {"scopes": ["events", "export", "publish"], "anonymous": True}
+    assert client.get("/session").json() == everything
 
 
 def test_a_session_lives_as_long_as_it_may(monkeypatch: pytest.MonkeyPatch) -> None:

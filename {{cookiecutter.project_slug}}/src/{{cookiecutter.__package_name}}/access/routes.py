@@ -1,33 +1,44 @@
 """The routes of a browser's session."""
 
-from typing import Any
-
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, HTTPException, Request, Response
 from pydantic import BaseModel
 
-from .rules import COOKIE, GUARDED, PUBLIC, ScopesOfCaller, TokenOfCaller
+from .rules import (
+    COOKIE,
+    GUARDED,
+    PUBLIC,
+    Credentials,
+    SessionCookie,
+    TokenOfCaller,
+    scopes_of_caller,
+)
 from .sessions import Sessions
 from .tokens import Scope
 
 router = APIRouter(prefix="/session", tags=["session"])
 
-UNAUTHORIZED: dict[int | str, dict[str, Any]] = {401: GUARDED[401]}
-
 
 class Session(BaseModel):
-    """What the caller may do."""
+    """What the caller may do, and whether that is because everyone may everything."""
 
     scopes: list[Scope]
+    anonymous: bool
 
 
-@router.get("", responses=UNAUTHORIZED)
-async def show_session(response: Response, scopes: ScopesOfCaller) -> Session:
+@router.get("", dependencies=[PUBLIC])
+async def show_session(
+    request: Request, response: Response, credentials: Credentials, cookie: SessionCookie
+) -> Session:
     """Tell what the caller may do, be it by token, by session or for want of tokens."""
     response.headers["Cache-Control"] = "no-store"
-    return Session(scopes=sorted(scopes))
+    try:
+        scopes = await scopes_of_caller(request, credentials, cookie)
+    except HTTPException:
+        scopes = frozenset()
+    return Session(scopes=sorted(scopes), anonymous=not request.app.state.settings.api_tokens)
 
 
-@router.post("", status_code=204, responses=UNAUTHORIZED)
+@router.post("", status_code=204, responses={401: GUARDED[401]})
 async def sign_in(request: Request, response: Response, known: TokenOfCaller) -> None:
     """Set a cookie that reads what the token reads, and publishes nothing."""
     sessions: Sessions = request.app.state.sessions

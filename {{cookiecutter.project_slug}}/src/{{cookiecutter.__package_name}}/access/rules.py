@@ -16,7 +16,7 @@ bearer = HTTPBearer(auto_error=False, description="A token of `API_TOKENS`.")
 cookie = APIKeyCookie(name=COOKIE, auto_error=False, description="What `POST /session` sets.")
 
 Credentials = Annotated[HTTPAuthorizationCredentials | None, Security(bearer)]
-Session = Annotated[str | None, Security(cookie)]
+SessionCookie = Annotated[str | None, Security(cookie)]
 
 CHALLENGE = {"WWW-Authenticate": {"schema": {"type": "string"}, "description": "RFC 6750"}}
 GUARDED: dict[int | str, dict[str, Any]] = {
@@ -40,7 +40,7 @@ async def token_of_caller(request: Request, credentials: Credentials) -> str:
 
 
 async def scopes_of_caller(
-    request: Request, credentials: Credentials, session: Session
+    request: Request, credentials: Credentials, session: SessionCookie
 ) -> frozenset[Scope]:
     """Return what the caller may do: all of it where there are no tokens.
 
