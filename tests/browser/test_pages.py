@@ -5,11 +5,10 @@ from math import sin
 
 import httpx
 import pytest
-from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Page, expect
+from playwright.sync_api import expect
 
 from browser.conftest import Opened, install
-from support.browser import Visit
+from support.browser import Visit, violations
 from support.project import Bake
 from support.service import Restartable
 
@@ -138,14 +137,6 @@ def test_axe_finds_nothing_wrong_with_the_console(
 
     assert fresh == []
     assert violations(console.page) == []
-
-
-def violations(page: Page) -> list[str]:
-    """Name what axe finds, with the elements it finds it on."""
-    # Elements that fade would be measured in between.
-    page.emulate_media(reduced_motion="reduce")
-    found = Axe().run(page, options={"resultTypes": ["violations"]}).response["violations"]
-    return [f"{each['id']}: {[node['html'] for node in each['nodes']]}" for each in found]
 
 
 @SCHEMES

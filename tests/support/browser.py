@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, Request, sync_playwright
 
 from support.tools import TEMPLATE, find, lacking
@@ -142,3 +143,11 @@ class Visit:
         path = SCREENSHOTS / f"{name}.png"
         self.page.screenshot(path=path, full_page=True, animations="disabled")
         return path
+
+
+def violations(page: Page) -> list[str]:
+    """Name what axe finds, with the elements it finds it on."""
+    # Elements that fade would be measured in between.
+    page.emulate_media(reduced_motion="reduce")
+    found = Axe().run(page, options={"resultTypes": ["violations"]}).response["violations"]
+    return [f"{each['id']}: {[node['html'] for node in each['nodes']]}" for each in found]

@@ -16,6 +16,9 @@ from fastapi.routing import RouteContext, iter_route_contexts
 from fastapi.testclient import TestClient
 from pydantic import BaseModel
 
+from {{ cookiecutter.__package_name }}.access.tokens import Scope, parse_tokens
+from {{ cookiecutter.__package_name }}.main import create_app
+from {{ cookiecutter.__package_name }}.settings import Settings
 from {{ cookiecutter.__package_name }}.streaming import StreamResponse
 
 STREAMS = {
@@ -226,3 +229,20 @@ def test_every_schema_is_there_and_none_of_errors_that_are_not_answered(
     schemas = response.json()["components"]["schemas"].keys()
     assert set(re.findall(r'"#/components/schemas/(\w+)"', response.text)) <= schemas
     assert "ValidationError" not in response.text
+
+
+@pytest.mark.parametrize(
+    ("tokens", "secured"), [({}, False), (parse_tokens({"secret": ["events"]}), True)]
+)
+def test_a_token_is_documented_where_one_is_asked_for(
+    tokens: dict[str, frozenset[Scope]], secured: bool
+) -> None:
+    paths = create_app(Settings(api_tokens=tokens)).openapi()["paths"]
+
+    operations = {
+        (method, path): "security" in operation
+        for path, operations in paths.items()
+        for method, operation in operations.items()
+    }
+    guarded = {key for key, errors in ERRORS.items() if "401" in errors}
+    assert {key for key, asked in operations.items() if asked} == (guarded if secured else set())

@@ -136,7 +136,8 @@ class ProblemAPI(FastAPI):
     def openapi(self) -> dict[str, Any]:
         """Return the description, without what FastAPI adds of its own and is not answered.
 
-        That is its 422, and a schema beside the one of a stream's items: one text.
+        That is its 422, a schema beside the one of a stream's items (one text), and the security of
+        a service without tokens, which nobody is asked for.
         """
         document = super().openapi()
         schemas = document.setdefault("components", {}).setdefault("schemas", {})
@@ -152,6 +153,8 @@ class ProblemAPI(FastAPI):
                     for content in response.get("content", {}).values():
                         if "itemSchema" in content:
                             content.pop("schema", None)
+                if not self.state.settings.api_tokens:
+                    operation.pop("security", None)
         return document
 
 

@@ -17,15 +17,13 @@ CONTENT_SECURITY_POLICY = "; ".join(
         "frame-ancestors 'none'",
     )
 )
-PERMISSIONS_POLICY = ", ".join(
-    f"{feature}=()"
-    for feature in (
-        *("accelerometer", "autoplay", "camera", "clipboard-read", "display-capture"),
-        *("encrypted-media", "fullscreen", "gamepad", "geolocation", "gyroscope", "hid"),
-        *("idle-detection", "magnetometer", "microphone", "midi", "payment"),
-        *("picture-in-picture", "publickey-credentials-get", "screen-wake-lock", "serial"),
-        *("usb", "web-share", "xr-spatial-tracking"),
-    )
+# What pages of this service never use, as far as browsers know its name.
+PERMISSIONS_POLICY = (
+    "accelerometer=(), autoplay=(), camera=(), clipboard-read=(), display-capture=(), "
+    "encrypted-media=(), fullscreen=(), gamepad=(), geolocation=(), gyroscope=(), hid=(), "
+    "idle-detection=(), magnetometer=(), microphone=(), midi=(), payment=(), "
+    "picture-in-picture=(), publickey-credentials-get=(), screen-wake-lock=(), serial=(), usb=(), "
+    "xr-spatial-tracking=()"
 )
 SECURITY_HEADERS = {
     "Content-Security-Policy": CONTENT_SECURITY_POLICY,
