@@ -10,7 +10,16 @@ import pytest
 import yaml
 from jinja2 import Environment
 
-from support.answers import DEFAULT, FACTORS, Answers, every_variant, name, normal, valid
+from support.answers import (
+    DEFAULT,
+    FACTORS,
+    Answers,
+    covering_set,
+    every_variant,
+    name,
+    normal,
+    valid,
+)
 from support.project import Bake, Project
 from support.static import (
     distributions,
@@ -163,12 +172,22 @@ def test_every_file_parses(render: Render, answers: Answers) -> None:
 
 @every
 def test_ruff_finds_nothing_as_generated(render: Render, answers: Answers) -> None:
-    project = render(answers)
-    ruff = require("ruff")
+    check_style(render(answers))
 
+
+@pytest.mark.parametrize("slug", ["x", "a-service-with-a-name-of-forty-characters"])
+@pytest.mark.parametrize("answers", covering_set(), ids=name)
+def test_ruff_finds_nothing_whatever_the_length_of_the_name(
+    render: Render, answers: Answers, slug: str
+) -> None:
+    check_style(render(answers | {"project_slug": slug}))
+
+
+def check_style(project: Project) -> None:
+    """Let ruff check a project, and find nothing to format."""
+    ruff = require("ruff")
     succeed(ruff, "check", "--no-cache", ".", cwd=project.path)
     formatted = succeed(ruff, "format", "--no-cache", "--check", ".", cwd=project.path)
-
     assert "already formatted" in formatted
 
 

@@ -77,10 +77,12 @@ def test_the_options_of_serve_win(served: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "app.example.com", ""])  # noqa: S104
 def test_without_tokens_only_this_machine_is_served(served: dict[str, Any], host: str) -> None:
+    command = "{{ cookiecutter.project_slug }} token events publish export"
+
     result = CliRunner().invoke(cli, ["serve", "--host", host], env={"HOST": host})
 
     assert result.stderr.startswith(f"HOST={host!r} is not accepted without API_TOKENS: ")
-    assert "`{{ cookiecutter.project_slug }} token events publish export`" in result.stderr
+    assert f"`{command}`" in result.stderr
     assert result.stderr.count("\n") == 1
     assert result.exit_code == STARTUP_FAILURE
     assert served == {}

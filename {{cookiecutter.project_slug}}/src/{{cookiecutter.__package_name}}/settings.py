@@ -41,6 +41,9 @@ Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 SERVERS = {"fastapi", "gunicorn", "uvicorn"}
 """Commands that run an application, and have the same words for the number of workers."""
 #{% endif %}
+#{% if (cookiecutter.ndjson or cookiecutter.csv) and cookiecutter.database == "postgresql" %}
+POSTGRESQL = "postgresql+psycopg://postgres:postgres@127.0.0.1:5432"
+#{% endif %}
 #{% if cookiecutter.ndjson or cookiecutter.csv %}
 
 
@@ -64,6 +67,9 @@ def accepted_database_url(url: str) -> str:
         raise ValueError("accepted is postgresql://user:password@host:port/name")
     return parsed.set(drivername="postgresql+psycopg").render_as_string(hide_password=False)
 #{% endif %}
+
+
+DatabaseURL = Annotated[str, AfterValidator(accepted_database_url)]
 #{% endif %}
 #{% if cookiecutter.sse and cookiecutter.event_broker == "redis" %}
 
@@ -108,13 +114,9 @@ class Settings(BaseSettings):
     log_level: LogLevel = "INFO"
 #{% if cookiecutter.ndjson or cookiecutter.csv %}
 #{% if cookiecutter.database == "sqlite" %}
-    database_url: Annotated[str, AfterValidator(accepted_database_url)] = (
-        "sqlite:///{{ cookiecutter.__package_name }}.db"
-    )
+    database_url: DatabaseURL = "sqlite:///{{ cookiecutter.__package_name }}.db"
 #{% else %}
-    database_url: Annotated[str, AfterValidator(accepted_database_url)] = (
-        "postgresql+psycopg://postgres:postgres@127.0.0.1:5432/{{ cookiecutter.__package_name }}"
-    )
+    database_url: DatabaseURL = f"{POSTGRESQL}/{{ cookiecutter.__package_name }}"
 #{% endif %}
 #{% endif %}
 #{% if cookiecutter.sse and cookiecutter.event_broker == "redis" %}

@@ -11,9 +11,18 @@ from {{ cookiecutter.__package_name }}.client import ClientError
 #{% endif %}
 from {{ cookiecutter.__package_name }}.client.download import Received
 #{% if cookiecutter.ndjson and cookiecutter.csv %}
-from {{ cookiecutter.__package_name }}.client.formats import CSV, EXPORTS, NDJSON, Format
+from {{ cookiecutter.__package_name }}.client.formats import (
+    CSV,
+    EXPORTS,
+    NDJSON,
+    Format,
+)
 #{% elif cookiecutter.ndjson %}
-from {{ cookiecutter.__package_name }}.client.formats import EXPORTS, NDJSON, Format
+from {{ cookiecutter.__package_name }}.client.formats import (
+    EXPORTS,
+    NDJSON,
+    Format,
+)
 #{% else %}
 from {{ cookiecutter.__package_name }}.client.formats import CSV, EXPORTS, Format
 #{% endif %}

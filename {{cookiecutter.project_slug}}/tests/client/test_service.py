@@ -4,7 +4,11 @@ import httpx2
 import pytest
 from pydantic import SecretStr
 
-from {{ cookiecutter.__package_name }}.client import ClientError, connect, service_url
+from {{ cookiecutter.__package_name }}.client import (
+    ClientError,
+    connect,
+    service_url,
+)
 from {{ cookiecutter.__package_name }}.client.service import refusal
 from {{ cookiecutter.__package_name }}.settings import Settings
 

@@ -12,7 +12,11 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as configured
 from hypothesis import strategies as st
 
-from {{ cookiecutter.__package_name }}.events.broker import EARLIEST, Broker, TopicFinished
+from {{ cookiecutter.__package_name }}.events.broker import (
+    EARLIEST,
+    Broker,
+    TopicFinished,
+)
 from {{ cookiecutter.__package_name }}.events.subscription import Subscription
 from {{ cookiecutter.__package_name }}.events.wire import DONE, Event
 from {{ cookiecutter.__package_name }}.streaming import SlowReader

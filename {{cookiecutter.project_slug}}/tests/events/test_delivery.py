@@ -18,7 +18,10 @@ from starlette.types import Message
 from {{ cookiecutter.__package_name }}.events import delivery as module
 from {{ cookiecutter.__package_name }}.events import wire
 from {{ cookiecutter.__package_name }}.events.broker import Broker
-from {{ cookiecutter.__package_name }}.events.delivery import Delivery, ObservedSend
+from {{ cookiecutter.__package_name }}.events.delivery import (
+    Delivery,
+    ObservedSend,
+)
 from {{ cookiecutter.__package_name }}.events.stream import EventStreamResponse
 from {{ cookiecutter.__package_name }}.events.subscription import Subscription
 from {{ cookiecutter.__package_name }}.events.wire import HEARTBEAT, Event

@@ -9,7 +9,10 @@ from typing import Any
 import pytest
 from hypothesis import given
 
-from {{ cookiecutter.__package_name }}.exports.csv import BYTE_ORDER_MARK, CSVEncoder
+from {{ cookiecutter.__package_name }}.exports.csv import (
+    BYTE_ORDER_MARK,
+    CSVEncoder,
+)
 
 from .cells import plain, tables, texts
 

@@ -14,7 +14,11 @@ from sqlalchemy import Column, MetaData, Table, Text, event, select, text
 
 from {{ cookiecutter.__package_name }}.exports import Database
 from {{ cookiecutter.__package_name }}.exports.database import Key
-from {{ cookiecutter.__package_name }}.exports.rows import CHUNKS_AT_A_TIME, INTERRUPT_SECONDS, Rows
+from {{ cookiecutter.__package_name }}.exports.rows import (
+    CHUNKS_AT_A_TIME,
+    INTERRUPT_SECONDS,
+    Rows,
+)
 from {{ cookiecutter.__package_name }}.streaming import Chunk
 
 from .conftest import Content

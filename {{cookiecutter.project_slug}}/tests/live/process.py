@@ -11,7 +11,8 @@ from pathlib import Path
 
 PROJECT = Path(__file__).parents[2]
 UVICORN = [sys.executable, "-m", "uvicorn", "--port", "0", "--app-dir", str(PROJECT)]
-SERVE = [str(Path(sys.executable).with_name("{{ cookiecutter.project_slug }}")), "serve", "--port", "0"]
+COMMAND = "{{ cookiecutter.project_slug }}"
+SERVE = [str(Path(sys.executable).with_name(COMMAND)), "serve", "--port", "0"]
 PATIENCE = 30
 """Seconds after which a test fails that waits for what should be there at once."""
 

@@ -4,7 +4,11 @@ import asyncio
 from collections.abc import AsyncGenerator
 
 from {{ cookiecutter.__package_name }}.main import create_app
-from {{ cookiecutter.__package_name }}.streaming import Chunk, Reason, StreamResponse
+from {{ cookiecutter.__package_name }}.streaming import (
+    Chunk,
+    Reason,
+    StreamResponse,
+)
 
 app = create_app()
 

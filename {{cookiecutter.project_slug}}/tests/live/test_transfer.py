@@ -10,7 +10,11 @@ import pytest
 import uvicorn
 from fastapi import FastAPI
 
-from {{ cookiecutter.__package_name }}.streaming import Chunk, StreamResponse, Streams
+from {{ cookiecutter.__package_name }}.streaming import (
+    Chunk,
+    StreamResponse,
+    Streams,
+)
 
 PATIENCE = 10
 """Seconds after which a test fails that waits for what should be there at once."""

@@ -7,7 +7,12 @@ import pytest
 from starlette.background import BackgroundTask
 from starlette.types import Receive, Scope, Send
 
-from {{ cookiecutter.__package_name }}.streaming import Chunk, Reason, SlowReader, Streams
+from {{ cookiecutter.__package_name }}.streaming import (
+    Chunk,
+    Reason,
+    SlowReader,
+    Streams,
+)
 from {{ cookiecutter.__package_name }}.streaming.registry import OpenStream
 from {{ cookiecutter.__package_name }}.streaming.response import StreamAborted
 
