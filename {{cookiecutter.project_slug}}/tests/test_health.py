@@ -71,7 +71,7 @@ def test_a_part_that_does_not_answer_is_a_problem(
     response = idle_client.get("/health")
 
     assert response.status_code == 503
-    assert response.json()["detail"] == "ConnectionRefusedError: a part does not answer."
+    assert response.json()["detail"] == "A part of the service does not answer."
     assert "10.0.0.1" not in response.text
 
 

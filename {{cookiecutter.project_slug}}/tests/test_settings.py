@@ -16,9 +16,12 @@ WRONG = [
     ("SESSION_SECONDS", "0"),
     ("ALLOWED_HOSTS", "app.example.com:8443"),
     ("ALLOWED_HOSTS", "https://app.example.com"),
+    ("ALLOWED_HOSTS", "*.example.com"),
     ("CORS_ORIGINS", "app.example.com"),
     ("CORS_ORIGINS", "https://app.example.com/"),
     ("CORS_ORIGINS", "*"),
+    ("CORS_ORIGINS", "https://*.example.com"),
+    ("CORS_ORIGINS", "https://app.example.com:443"),
     ("CORS_ORIGINS", "[https"),
     ("SEND_TIMEOUT_SECONDS", "0"),
     ("SEND_TIMEOUT_SECONDS", "nan"),
@@ -81,15 +84,24 @@ def test_every_wrong_value_is_named(
 
 
 #{% if cookiecutter.ndjson or cookiecutter.csv %}
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("mysql://me:p@ss/word@127.0.0.1/data", "mysql:***@127.0.0.1/data"),
+        ("mysql:/me:password@127.0.0.1/data", "mysql:***@127.0.0.1/data"),
+        ("me:password@127.0.0.1/data", "me:***@127.0.0.1/data"),
+        ("mysql://127.0.0.1/data?password=word", "mysql://127.0.0.1/data?***"),
+    ],
+)
 def test_a_password_is_not_shown(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], url: str, shown: str
 ) -> None:
-    monkeypatch.setenv("DATABASE_URL", "mysql://me:p@ss/word@127.0.0.1/data")
+    monkeypatch.setenv("DATABASE_URL", url)
 
     with pytest.raises(SystemExit):
         load_settings()
 
-    assert "DATABASE_URL='mysql://***@127.0.0.1/data' " in capsys.readouterr().err
+    assert f"DATABASE_URL='{shown}' " in capsys.readouterr().err
 
 
 #{% endif %}

@@ -38,7 +38,7 @@ from .settings import load_settings, require_guard
 
 cli = typer.Typer(no_args_is_help=True, add_completion=False)
 
-URL = Annotated[str | None, typer.Option(help="Where the service is [http://HOST:PORT]")]
+URL = Annotated[str | None, typer.Option(help="Where the service is (default: http://HOST:PORT)")]
 
 
 @contextmanager
@@ -93,9 +93,10 @@ def token(
     scopes: Annotated[list[Scope], typer.Argument(help="What the token is for")],
 ) -> None:
     """Print a new token, and the line of `.env` that lets it in beside those there are."""
+    tokens = load_settings().api_tokens
     made = new_token()
     print(made)
-    print(setting(with_token(load_settings().api_tokens, made, scopes)))
+    print(setting(with_token(tokens, made, scopes)))
 #{% if cookiecutter.ndjson or cookiecutter.csv %}
 
 

@@ -38,7 +38,9 @@ class Checkup:
         """Return when every part answers; raise what is wrong otherwise."""
         if self._running is None or self._running.done():
             self._running = asyncio.create_task(self._ask())
-        await asyncio.shield(self._running)
+        # Whoever asks may leave; what was asked goes on, for the others.
+        await asyncio.wait([self._running])
+        self._running.result()
 
     async def _ask(self) -> None:
 #{% if cookiecutter.ndjson or cookiecutter.csv %}
@@ -60,6 +62,6 @@ async def health(request: Request) -> Health:
     try:
         await checkup.run()
     except Exception as error:
-        logger.warning("A part does not answer: %s", error)
-        raise HTTPException(503, f"{type(error).__name__}: a part does not answer.") from error
+        logger.warning("A part does not answer: %r", error)
+        raise HTTPException(503, "A part of the service does not answer.") from error
     return Health()

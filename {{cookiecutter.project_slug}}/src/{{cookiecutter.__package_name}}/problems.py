@@ -70,7 +70,7 @@ class ProblemResponse(Response):
 
 
 async def http_problem(request: Request, error: HTTPException) -> Response:
-    """Answer an `HTTPException`: 404, 405, 409, 413, 429, 503."""
+    """Answer an `HTTPException`."""
     if error.status_code in (204, 304):
         return Response(status_code=error.status_code, headers=error.headers)
     headers = dict(error.headers or {})

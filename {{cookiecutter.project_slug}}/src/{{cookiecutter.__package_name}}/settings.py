@@ -27,14 +27,14 @@ from sqlalchemy.exc import ArgumentError
 from uvicorn.config import STARTUP_FAILURE
 
 from .access.hosts import host_name, is_address, is_loopback
-from .access.tokens import Scope, parse_tokens
+from .access.tokens import B64TOKEN, Scope, parse_tokens
 
 LogLevel = Annotated[
     Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"],
     BeforeValidator(lambda level: str(level).upper()),
 ]
-CREDENTIALS = re.compile("(?<=://).*(?=@)")
-ORIGIN = re.compile(r"https?://[^\s/?#@]+")
+CREDENTIALS = re.compile(r"(?<=:).*(?=@)|(?<=\?).*(?=')")
+ORIGIN = re.compile(r"http://[^\s/?#@*]+(?<!:80)|https://[^\s/?#@*]+(?<!:443)")
 SECRETS = {"API_TOKEN", "API_TOKENS", "SESSION_SECRET"}
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 #{% if cookiecutter.sse and cookiecutter.event_broker == "memory" %}
@@ -86,28 +86,40 @@ def names(given: Any) -> Any:
     if not isinstance(given, str):
         return given
     if given.lstrip().startswith("["):
-        return json.loads(given)
+        try:
+            return json.loads(given)
+        except json.JSONDecodeError:
+            raise ValueError("accepted are names with commas between them") from None
     return [name.strip() for name in given.split(",") if name.strip()]
+
+
+def accepted_token(token: SecretStr | None) -> SecretStr | None:
+    """Return `token`, or nothing if it is empty. Raises `ValueError` for what cannot be one."""
+    if token and not B64TOKEN.fullmatch(token.get_secret_value()):
+        raise ValueError("a token is letters, digits and any of -._~+/")
+    return token or None
 
 
 def accepted_host(name: str) -> str:
     """Return `name` in lower case. Raises `ValueError` for what is no name of a host alone."""
-    if not is_address(name) and host_name(name) != name.lower():
+    if "*" in name or not (is_address(name) or host_name(name) == name.lower()):
         raise ValueError("accepted are names of hosts without a port, separated by commas")
     return name.lower()
 
 
 def accepted_origin(origin: str) -> str:
-    """Return `origin`. Raises `ValueError` for what no browser sends as `Origin` (RFC 6454)."""
-    if not ORIGIN.fullmatch(origin):
+    """Return `origin` in lower case. Raises `ValueError` for what no browser sends (RFC 6454)."""
+    if not ORIGIN.fullmatch(origin.lower()):
         raise ValueError("accepted are origins like https://app.example.com, separated by commas")
-    return origin
+    return origin.lower()
 
 
 class Settings(BaseSettings):
     """What can be set without a change of code. Names are those of the environment, in any case."""
 
-    model_config = SettingsConfigDict(env_file=".env", extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(
+        env_file=".env", extra="ignore", frozen=True, hide_input_in_errors=True
+    )
 
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 8000
@@ -127,8 +139,8 @@ class Settings(BaseSettings):
         dict[str, frozenset[Scope]], NoDecode, BeforeValidator(parse_tokens), Field(repr=False)
     ] = {}
     """The scopes of each token. Without any, everyone on this machine may do everything."""
-    api_token: SecretStr | None = None
-    """The token that the commands send which ask a service."""
+    api_token: Annotated[SecretStr | None, AfterValidator(accepted_token)] = None
+    """The token that a command sends which asks a service."""
     allow_anonymous: bool = False
     """Whether those on other machines may too: someone else guards the door."""
     session_secret: SecretStr | None = None
@@ -144,7 +156,7 @@ class Settings(BaseSettings):
         NoDecode,
         BeforeValidator(names),
     ] = ()
-    """The origins whose pages may use the service."""
+    """The origins whose pages may use the service, with a token."""
 
     send_timeout_seconds: Seconds = 30
     """How long a client may take nothing before its stream is ended."""

@@ -3,13 +3,25 @@
 from typing import Any
 
 import pytest
+from fastapi import WebSocket
 from fastapi.testclient import TestClient
+from starlette.testclient import WebSocketDenialResponse
 
 from {{ cookiecutter.__package_name }}.access.hosts import host_name
 from {{ cookiecutter.__package_name }}.main import create_app
 from {{ cookiecutter.__package_name }}.settings import Settings
 
 LOCAL = ["127.0.0.1", "127.9.9.9", "::1", "::ffff:127.0.0.1"]
+FORWARDED = [
+    "203.0.113.7",
+    "127.0.0.1, 203.0.113.7",
+    "203.0.113.7, 127.0.0.1",
+    "unknown",
+    "unix:",
+    "_hidden",
+    "[::1",
+    "localhost",
+]
 REMOTE = ["192.0.2.1", "10.0.0.1", "::ffff:192.0.2.1", "2001:db8::1", "0.0.0.0"]  # noqa: S104
 TOKENS = {"api_tokens": '{"secret": ["events"]}'}
 
@@ -34,6 +46,21 @@ def test_without_tokens_no_other_machine_comes_in(address: str, path: str) -> No
     assert "API_TOKENS" in response.json()["detail"]
 
 
+@pytest.mark.parametrize("address", ["127.0.0.1", "unknown", "testclient"])
+@pytest.mark.parametrize("forwarded", FORWARDED)
+def test_who_came_through_a_proxy_is_where_the_proxy_says(address: str, forwarded: str) -> None:
+    response = client_at(address).get("/", headers={"X-Forwarded-For": forwarded})
+
+    assert response.status_code == 403
+
+
+@pytest.mark.parametrize("forwarded", ["127.0.0.1", "::1, 127.0.0.1"])
+def test_a_proxy_on_this_machine_brings_who_is_on_it_in(forwarded: str) -> None:
+    client = client_at("127.0.0.1")
+
+    assert client.get("/", headers={"X-Forwarded-For": forwarded}).status_code == 200
+
+
 def test_who_comes_through_a_socket_file_is_not_known_to_be_here() -> None:
     app = create_app()
 
@@ -48,9 +75,16 @@ def test_others_come_in_where_someone_guards_the_door(settings: dict[str, Any]) 
     assert client_at("192.0.2.1", **settings).get("/").status_code == 200
 
 
-def test_health_is_always_open() -> None:
-    with client_at("192.0.2.1", allowed_hosts="app.example.com") as client:
-        assert client.get("/health").status_code == 200
+@pytest.mark.parametrize("root_path", ["", "/api"])
+def test_health_is_always_open(root_path: str) -> None:
+    app = create_app(Settings(allowed_hosts="app.example.com"))  # type: ignore[arg-type]
+
+    with TestClient(app, client=("192.0.2.1", 50000), root_path=root_path) as client:
+        assert client.get(f"{root_path}/health").status_code == 200
+
+
+def test_a_host_that_is_none_is_a_bad_request() -> None:
+    assert client_at("127.0.0.1").get("/", headers={"Host": "["}).status_code == 400
 
 
 @pytest.mark.parametrize("host", ["localhost:8000", "127.0.0.1", "[::1]:8000", "app.localhost", ""])
@@ -92,13 +126,41 @@ def test_only_named_hosts_are_served(host: str, status: int, settings: dict[str,
         {"Origin": "https://evil.example"},
         {"Origin": "null"},
         {"Origin": "http://localhost:1234", "Host": "localhost:8000"},
+        {"Origin": "http://["},
     ],
 )
 def test_a_page_of_another_origin_changes_nothing(headers: dict[str, str]) -> None:
-    client = client_at("127.0.0.1")
+    client = client_at("127.0.0.1", **TOKENS)
 
     assert client.delete("/session", headers=headers).status_code == 403
     assert client.get("/session", headers=headers).status_code == 200
+
+
+def test_without_tokens_a_page_of_another_site_asks_for_nothing_and_links_here() -> None:
+    client = client_at("127.0.0.1")
+
+    asked = client.get("/session", headers={"Sec-Fetch-Site": "cross-site"})
+    linked = client.get(
+        "/docs", headers={"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"}
+    )
+
+    assert (asked.status_code, linked.status_code) == (403, 200)
+
+
+def test_a_websocket_is_met_at_the_door_too() -> None:
+    app = create_app()
+
+    @app.websocket("/ws")
+    async def accept(websocket: WebSocket) -> None:
+        await websocket.accept()
+
+    with (
+        pytest.raises(WebSocketDenialResponse),
+        TestClient(app, client=("192.0.2.1", 50000)).websocket_connect("/ws"),
+    ):
+        pass
+    with TestClient(app).websocket_connect("/ws"):
+        pass
 
 
 @pytest.mark.parametrize(

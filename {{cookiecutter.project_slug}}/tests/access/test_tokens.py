@@ -9,7 +9,7 @@ import pytest
 from fastapi.testclient import TestClient
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import SecretStr
+from pydantic import SecretStr, ValidationError
 from typer.testing import CliRunner
 
 from {{ cookiecutter.__package_name }}.access.tokens import (
@@ -49,7 +49,9 @@ def test_there_may_be_no_tokens(nothing: str) -> None:
         ('["secret"]', "accepted is an object"),
         ('"secret"', "accepted is an object"),
         ('{"secret": ["events"], "secret": []}', "a token is there twice"),
-        ('{"secret": "events"}', "token 1 has other scopes than events, publish, export"),
+        ('{"secret": "events"}', "token 1 has other scopes than a list of events, publish, export"),
+        ('{"secret": {"events": 1}}', "token 1 has other scopes"),
+        (json.dumps({"secret": [], HASH: []}), "a token is there twice"),
         ('{"one": [], "secret": ["all"]}', "token 2 has other scopes"),
         ('{"secret": 1}', "token 1 has other scopes"),
         ('{"secret of mine": []}', "a token is letters, digits and any of"),
@@ -146,3 +148,33 @@ def test_no_token_is_logged_or_answered(token: str, caplog: pytest.LogCaptureFix
     assert token not in caplog.text
     for answer in answers:
         assert token not in answer.text + str(answer.headers)
+
+
+@pytest.mark.parametrize(("given", "token"), [("", None), ("secret", "secret")])
+def test_a_client_has_a_token_or_none(
+    monkeypatch: pytest.MonkeyPatch, given: str, token: str | None
+) -> None:
+    monkeypatch.setenv("API_TOKEN", given)
+
+    kept = load_settings().api_token
+
+    assert (kept and kept.get_secret_value()) == token
+
+
+@pytest.mark.parametrize("wrong", ["secret\nx", "secr\u00e9t", "two words"])
+def test_a_token_that_cannot_be_sent_is_refused_and_not_shown(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], wrong: str
+) -> None:
+    monkeypatch.setenv("API_TOKEN", wrong)
+
+    with pytest.raises(SystemExit):
+        load_settings()
+
+    assert capsys.readouterr().err.startswith("API_TOKEN=*** is not accepted: a token is letters")
+
+
+def test_a_wrong_setting_in_code_shows_no_token() -> None:
+    with pytest.raises(ValidationError) as error:
+        Settings(api_tokens="{secret")  # type: ignore[arg-type]
+
+    assert "secret" not in str(error.value)

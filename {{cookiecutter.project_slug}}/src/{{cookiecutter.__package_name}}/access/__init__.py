@@ -3,7 +3,7 @@
 from .cors import install_cors
 from .door import DoorMiddleware
 from .routes import router
-from .rules import GUARDED, PUBLIC, requires
+from .rules import GUARDED, PUBLIC, GuardedRoute, requires
 from .sessions import Sessions
 from .tokens import Scope
 
@@ -11,6 +11,7 @@ __all__ = [
     "GUARDED",
     "PUBLIC",
     "DoorMiddleware",
+    "GuardedRoute",
     "Scope",
     "Sessions",
     "install_cors",

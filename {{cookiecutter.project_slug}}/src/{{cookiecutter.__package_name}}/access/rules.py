@@ -1,9 +1,11 @@
 """The rule of each route, which is kept before the route does anything."""
 
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from fastapi import Depends, HTTPException, Request, Security
+from fastapi import Depends, HTTPException, Request, Response, Security
+from fastapi.routing import APIRoute
 from fastapi.security import APIKeyCookie, HTTPAuthorizationCredentials, HTTPBearer
 
 from .sessions import Sessions
@@ -32,7 +34,7 @@ async def token_of_caller(request: Request, credentials: Credentials) -> str:
     Raises `HTTPException`: 401 (RFC 6750, section 3).
     """
     if credentials is None:
-        raise not_authenticated("Bearer")
+        raise not_authenticated('Bearer realm="{{ cookiecutter.project_slug }}"')
     known = find(request.app.state.settings.api_tokens, credentials.credentials)
     if known is None:
         raise not_authenticated('Bearer error="invalid_token"')
@@ -91,3 +93,21 @@ def requires(scope: Scope) -> Any:
 
 PUBLIC = Depends(anyone)
 """The dependency of a route for everyone."""
+
+
+class GuardedRoute(APIRoute):
+    """Keeps its rule before the body is read: FastAPI reads that before it asks a dependency."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """Return the handler of the route, which is reached by who may."""
+        handle = super().get_route_handler()
+        calls = [each.dependency for each in self.dependencies]
+        rules = [call for call in calls if isinstance(call, Rule)]
+
+        async def handle_guarded(request: Request) -> Response:
+            for rule in rules:
+                caller = await bearer(request), await cookie(request)
+                await rule(await scopes_of_caller(request, *caller))
+            return await handle(request)
+
+        return handle_guarded

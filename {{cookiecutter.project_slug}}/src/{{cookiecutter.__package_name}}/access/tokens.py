@@ -14,6 +14,9 @@ B64TOKEN = re.compile(r"[A-Za-z0-9._~+/-]+=*")
 """What can follow `Bearer` (RFC 6750, section 2.1)."""
 
 
+TWICE = "a token is there twice"
+
+
 class Scope(StrEnum):
     """What a token is for; the same in every service of this kind, so that they can share one."""
 
@@ -38,17 +41,20 @@ def parse_tokens(given: Any) -> dict[str, frozenset[Scope]]:
             raise ValueError(f"it is no JSON, from character {error.pos + 1} on") from None
     if not isinstance(given, Mapping):
         raise ValueError('accepted is an object, {"token": ["events", "publish", "export"]}')
-    return {
+    tokens = {
         hash_of(token): scopes_of(number, names)
         for number, (token, names) in enumerate(given.items(), 1)
     }
+    if len(tokens) < len(given):
+        raise ValueError(TWICE)
+    return tokens
 
 
 def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """Return the members of a JSON object. Raises `ValueError` for a name that is there twice."""
     members = dict(pairs)
     if len(members) < len(pairs):
-        raise ValueError("a token is there twice")
+        raise ValueError(TWICE)
     return members
 
 
@@ -71,9 +77,11 @@ def hashed(token: str) -> str:
 def scopes_of(number: int, names: Any) -> frozenset[Scope]:
     """Return the scopes of the token of that number. Raises `ValueError`."""
     try:
-        return frozenset(map(Scope, names))
-    except (TypeError, ValueError):
-        raise ValueError(f"token {number} has other scopes than {', '.join(Scope)}") from None
+        if isinstance(names, list | set | frozenset):
+            return frozenset(map(Scope, names))
+    except ValueError:
+        pass
+    raise ValueError(f"token {number} has other scopes than a list of {', '.join(Scope)}")
 
 
 def find(tokens: Tokens, token: str) -> str | None:

@@ -48,5 +48,6 @@ def refusal(response: httpx2.Response) -> str:
     response.read()
     said = f"{response.status_code} {response.reason_phrase}"
     if response.headers.get("content-type", "").startswith("application/problem+json"):
-        said += f": {response.json()['detail']}"
+        problem = response.json()
+        said += f": {problem.get('detail', problem.get('title'))}"
     return said

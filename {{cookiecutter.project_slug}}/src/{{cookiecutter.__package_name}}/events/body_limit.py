@@ -4,11 +4,12 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from fastapi import HTTPException, Request, Response
-from fastapi.routing import APIRoute
 from starlette.types import Message
 
+from ..access import GuardedRoute
 
-class LimitedRoute(APIRoute):
+
+class LimitedRoute(GuardedRoute):
     """Answers 413 to a body of more than `max_event_bytes`, as soon as it has read that much.
 
     The limit that FastAPI has answers in plain text, and outside of the middleware.

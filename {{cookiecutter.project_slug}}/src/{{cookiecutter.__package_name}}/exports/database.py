@@ -227,6 +227,8 @@ class DriverCursor:
         self._statement = statement
         self._driver_connection: Any = connection.connection.driver_connection
         self._result: CursorResult[Any] | None = None
+        self._closing = Lock()
+        self._closed = False
 
     def fetchmany(self, size: int, /) -> Sequence[Sequence[Any]]:
         """Implement `Cursor.fetchmany`."""
@@ -236,11 +238,15 @@ class DriverCursor:
         return rows
 
     def interrupt(self) -> None:
-        """Implement `Cursor.interrupt`."""
-        self._driver_connection.interrupt()
+        """Implement `Cursor.interrupt`. What is closed is left alone: its connection has others."""
+        with self._closing:
+            if not self._closed:
+                self._driver_connection.interrupt()
 
     def close(self) -> None:
         """End the query."""
+        with self._closing:
+            self._closed = True
         if self._result is not None:
             self._result.close()
 
@@ -278,6 +284,8 @@ class DriverCursor:
         )
         self._connection = cast(psycopg.Connection[Any], connection.connection.driver_connection)
         self._cursor = self._connection.cursor()
+        self._closing = Lock()
+        self._closed = False
         # A generator, although psycopg promises no more than an iterator.
         self._rows: Any = self._cursor.stream(str(compiled), compiled.params, size=ROWS_AT_A_TIME)
 
@@ -286,12 +294,15 @@ class DriverCursor:
         return list(islice(self._rows, size))
 
     def interrupt(self) -> None:
-        """Implement `Cursor.interrupt`."""
-        with suppress(psycopg.Error):
-            self._connection.cancel_safe(timeout=CANCEL_SECONDS)
+        """Implement `Cursor.interrupt`. What is closed is left alone: its connection has others."""
+        with self._closing, suppress(psycopg.Error):
+            if not self._closed:
+                self._connection.cancel_safe(timeout=CANCEL_SECONDS)
 
     def close(self) -> None:
         """End the query, on the server too."""
+        with self._closing:
+            self._closed = True
         self._rows.close()
         self._cursor.close()
 

@@ -1,6 +1,7 @@
 """Rows as a download."""
 
-from ..streaming import StreamResponse, content_disposition
+from ..streaming import StreamResponse
+from .disposition import content_disposition
 from .rows import Encoder, Rows
 
 

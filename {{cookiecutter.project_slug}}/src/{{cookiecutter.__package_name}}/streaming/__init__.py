@@ -3,7 +3,6 @@
 `docs/streaming.md` tells how the parts play together.
 """
 
-from .disposition import content_disposition
 #{% if cookiecutter.sse or cookiecutter.ndjson %}
 from .lines import escape_line_separators
 #{% endif %}
@@ -29,7 +28,6 @@ __all__ = [
     "SlowReader",
     "StreamResponse",
     "Streams",
-    "content_disposition",
 #{% if cookiecutter.sse or cookiecutter.ndjson %}
     "escape_line_separators",
 #{% endif %}

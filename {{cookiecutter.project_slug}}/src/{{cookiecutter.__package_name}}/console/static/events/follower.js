@@ -21,6 +21,7 @@ export class Follower {
   #onevent;
   #onstate;
   #asking = new AbortController();
+  #timer;
 
   /** `onevent` takes `{id, name, text}`; `onstate` takes a state and what there is to say of it. */
   constructor(topics, { names = [], history = false, onevent, onstate }) {
@@ -47,6 +48,7 @@ export class Follower {
   close() {
     this.#source.close();
     this.#asking.abort();
+    clearTimeout(this.#timer);
   }
 
   get #address() {
@@ -86,7 +88,9 @@ export class Follower {
         this.#connect();
       } else {
         const passes = answer.status === 429 || answer.status >= 500;
-        this.#onstate(passes ? "reconnecting" : "refused", await problemOf(answer));
+        const problem = await problemOf(answer);
+        if (signal.aborted) return;
+        this.#onstate(passes ? "reconnecting" : "refused", problem);
         if (passes) this.#askAgain(answer.headers.get("Retry-After") ?? RETRY_SECONDS);
       }
     } catch {
@@ -98,7 +102,6 @@ export class Follower {
 
   #askAgain(seconds) {
     if (this.#asking.signal.aborted) return;
-    const timer = setTimeout(() => this.#ask(), seconds * 1000);
-    this.#asking.signal.addEventListener("abort", () => clearTimeout(timer), { once: true });
+    this.#timer = setTimeout(() => this.#ask(), seconds * 1000);
   }
 }

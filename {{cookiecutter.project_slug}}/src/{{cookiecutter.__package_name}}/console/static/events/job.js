@@ -62,6 +62,7 @@ export class Job {
       onstate: (state, words) => {
         if (state === "open") this.#say("Running.");
         else if (state === "reconnecting") this.#say(words ?? "Reconnecting.");
+        else if (state === "refused") this.#say(words, "bad");
       },
     });
   }

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from {{ cookiecutter.__package_name }}.streaming import content_disposition
+from {{ cookiecutter.__package_name }}.exports.disposition import content_disposition
 
 
 @pytest.mark.parametrize(
