@@ -46,6 +46,21 @@ def counts(database: Database) -> set[int]:
         }
 
 
+def test_a_query_that_is_over_is_not_interrupted_in_the_place_of_the_next(
+    database: Database,
+) -> None:
+    statement = select(tables[0])
+    with database.cursor(statement) as earlier:
+        earlier.fetchmany(1)
+
+    with database.cursor(statement) as later:
+        first = later.fetchmany(1)
+        earlier.interrupt()
+        others = later.fetchmany(SAMPLE_ROWS)
+
+    assert len(first) + len(others) == SAMPLE_ROWS
+
+
 def test_the_first_start_creates_the_tables_with_samples(database: Database) -> None:
     database.prepare()
 
