@@ -81,7 +81,7 @@ def serve(
         reload=reload,
         log_level=settings.log_level.lower(),
         server_header=False,
-        # Through h11 a failed export looks whole to a client of HTTP/1.0.
+        # Through h11 a failed transfer looks whole to a client of HTTP/1.0.
         http="httptools",
         # What the drain of the streams leaves over is cut.
         timeout_graceful_shutdown=math.ceil(settings.shutdown_grace_seconds),

@@ -165,7 +165,7 @@ class Settings(BaseSettings):
     max_streams_per_client: Annotated[int, Field(ge=1)] = 20
     """How many streams one address may have open."""
     shutdown_grace_seconds: Seconds = 10
-    """How long exports may still run once the server was told to stop."""
+    """How long transfers may still run once the server was told to stop."""
 #{% if cookiecutter.sse %}
 
     heartbeat_seconds: Seconds = 15

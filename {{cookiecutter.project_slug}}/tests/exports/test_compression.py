@@ -1,4 +1,4 @@
-"""Exports as small as a client asks for, and not an event later for it."""
+"""Exports as small as a client asks for, and not a row later for it."""
 
 import gzip
 import zlib

@@ -51,7 +51,7 @@ class StreamResponse(Response):
         self.chunks = chunks
         self.status_code = 200
         self.background = None
-        # With buffering on, nginx takes in a whole export for a client that reads nothing.
+        # With buffering on, nginx takes in a whole stream for a client that reads nothing.
         self.init_headers({"X-Accel-Buffering": "no", **(headers or {})})
 
     def farewell(self, reason: Reason) -> bytes | None:
