@@ -293,7 +293,7 @@ def test_what_the_service_does_not_accept_is_shown_and_not_tried_again(
     console.until_state("refused", "51 topics: one stream carries at most 50.")
     expect(console.publish("other", "1")).to_contain_text("Stored as")
     assert len(console.streams) == 1
-    assert len(console.fetched) == 2  # the reason, and what was published
+    assert len(console.fetched) == 3  # the session, the reason, and what was published
 
 
 def test_no_topic_is_no_connection(console: Visit) -> None:
