@@ -35,8 +35,10 @@ class Received:
         self.bytes = 0
         """How many bytes were passed on."""
         self._format = format
+#{% if cookiecutter.csv %}
         self._header: bytes | None = None
         self._header_is_due = format.has_header
+#{% endif %}
         self._last_row = b""
         self._rest = b""
 
@@ -48,9 +50,14 @@ class Received:
     @property
     def is_whole(self) -> bool:
         """Whether all that came was passed on."""
+#{% if cookiecutter.csv %}
         return not self._rest and not self._header_is_due
+#{% else %}
+        return not self._rest
+#{% endif %}
 
     def take(self, data: bytes) -> bytes:
+#{% if cookiecutter.csv %}
         """Return the rows that `data` completes, after the header if it is the first one.
 
         Raises `ClientError` when a resumed transfer has another header.
@@ -76,11 +83,30 @@ class Received:
         self._rest = data[end:]
         self.bytes += end - start
         return data[start:end]
+#{% else %}
+        """Return the rows that `data` completes."""
+        data = self._rest + data
+        end = 0
+        row = None
+        while following := self._format.row.match(data, end):
+            row, end = following, following.end()
+            self.rows += 1
+        if row:
+            self._last_row = row[0]
+        self._rest = data[end:]
+        self.bytes += end
+        return data[:end]
+#{% endif %}
 
     def resume(self) -> None:
+#{% if cookiecutter.csv %}
         """Forget half of a row, and expect the header of another transfer."""
         self._rest = b""
         self._header_is_due = self._format.has_header
+#{% else %}
+        """Forget half of a row."""
+        self._rest = b""
+#{% endif %}
 
 
 class Download:

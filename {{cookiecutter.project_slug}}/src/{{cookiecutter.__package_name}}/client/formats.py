@@ -12,11 +12,17 @@ import msgspec
 
 @dataclass(frozen=True)
 class Format:
+#{% if cookiecutter.csv %}
     """Rows that match `row`, each with its `key`; the first is a header if there is one."""
+#{% else %}
+    """Rows that match `row`, each with its `key`."""
+#{% endif %}
 
     row: re.Pattern[bytes]
     key: Callable[[bytes], int]
+#{% if cookiecutter.csv %}
     has_header: bool
+#{% endif %}
 
 
 @dataclass(frozen=True)
@@ -48,7 +54,11 @@ def key_of_record(record: bytes) -> int:
 
 #{% endif %}
 #{% if cookiecutter.ndjson %}
+#{% if cookiecutter.csv %}
 NDJSON = Format(re.compile(rb"[^\n]*\n"), key_of_object, has_header=False)
+#{% else %}
+NDJSON = Format(re.compile(rb"[^\n]*\n"), key_of_object)
+#{% endif %}
 #{% endif %}
 #{% if cookiecutter.csv %}
 # Inside of quotes a line end is text.

@@ -11,7 +11,7 @@ from sqlalchemy import Column, Dialect, Float, Table, Text, TypeDecorator, selec
 from sqlalchemy import Column, DateTime, Float, Table, Text, select
 #{% endif %}
 
-from ..access import GUARDED, Scope, requires
+from ..access import GUARDED, GuardedRoute, Scope, requires
 from ..parameters import once
 from ..streaming import stream_documentation
 from .database import Key, metadata
@@ -21,6 +21,7 @@ from .rows import Rows
 
 router = APIRouter(
     tags=["exports"],
+    route_class=GuardedRoute,
     dependencies=[requires(Scope.EXPORT), once("after", "limit")],
     responses=GUARDED,
 )

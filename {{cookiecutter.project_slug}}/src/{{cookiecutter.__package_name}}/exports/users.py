@@ -6,7 +6,7 @@ from fastapi import APIRouter, Depends, Query, Request
 from pydantic import BaseModel
 from sqlalchemy import Column, Table, Text, select
 
-from ..access import GUARDED, Scope, requires
+from ..access import GUARDED, GuardedRoute, Scope, requires
 from ..parameters import once
 from ..streaming import stream_documentation
 from .csv import CSVResponse
@@ -16,6 +16,7 @@ from .rows import Rows
 
 router = APIRouter(
     tags=["exports"],
+    route_class=GuardedRoute,
     dependencies=[requires(Scope.EXPORT), once("after", "limit", "bom")],
     responses=GUARDED,
 )
