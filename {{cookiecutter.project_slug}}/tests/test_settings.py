@@ -91,6 +91,7 @@ def test_every_wrong_value_is_named(
         ("mysql:/me:password@127.0.0.1/data", "mysql:***@127.0.0.1/data"),
         ("me:password@127.0.0.1/data", "me:***@127.0.0.1/data"),
         ("mysql://127.0.0.1/data?password=word", "mysql://127.0.0.1/data?***"),
+        ("mysql://127.0.0.1/data?password=w'or\"d\n", "mysql://127.0.0.1/data?***"),
     ],
 )
 def test_a_password_is_not_shown(

@@ -33,7 +33,7 @@ LogLevel = Annotated[
     Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"],
     BeforeValidator(lambda level: str(level).upper()),
 ]
-CREDENTIALS = re.compile(r"(?<=:).*(?=@)|(?<=\?).*(?=')")
+CREDENTIALS = re.compile(r"(?<=:).*(?=@)|(?<=\?).*", re.DOTALL)
 ORIGIN = re.compile(r"http://[^\s/?#@*]+(?<!:80)|https://[^\s/?#@*]+(?<!:443)")
 SECRETS = {"API_TOKEN", "API_TOKENS", "SESSION_SECRET"}
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -228,7 +228,7 @@ def sentence(error: Mapping[str, Any]) -> str:
     """Say what is wrong with a setting, without the credentials of a URL."""
     # Of a list that is wrong in one place, the setting is named.
     name = str(error["loc"][0]).upper()
-    given = "***" if name in SECRETS else CREDENTIALS.sub("***", repr(error["input"]))
+    given = "***" if name in SECRETS else repr(CREDENTIALS.sub("***", str(error["input"])))
     return f"{name}={given} is not accepted: {error['msg'].removeprefix('Value error, ')}"
 #{% if cookiecutter.sse and cookiecutter.event_broker == "memory" %}
 
