@@ -16,7 +16,7 @@ import uvicorn
 from rich.progress import MofNCompleteColumn, Progress, TimeElapsedColumn
 #{% endif %}
 
-from .access.tokens import Scope, new_token, setting, with_token
+from .access.tokens import Scope, hashed, new_token, setting
 from .client import ClientError, connect, service_url
 #{% if cookiecutter.ndjson or cookiecutter.csv %}
 from .client.download import PATIENCE_SECONDS, STDOUT, Download
@@ -96,7 +96,7 @@ def token(
     tokens = load_settings().api_tokens
     made = new_token()
     print(made)
-    print(setting(with_token(tokens, made, scopes)))
+    print(setting({**tokens, hashed(made): frozenset(scopes)}))
 #{% if cookiecutter.ndjson or cookiecutter.csv %}
 
 

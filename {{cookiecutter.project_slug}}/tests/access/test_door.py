@@ -208,7 +208,7 @@ def test_exactly_the_named_origins_may_read(origin: str, allowed: bool) -> None:
         "/session",
         headers={
             "Origin": origin,
-            "Access-Control-Request-Method": "POST",
+            "Access-Control-Request-Method": "GET",
             "Access-Control-Request-Headers": "authorization",
         },
     )

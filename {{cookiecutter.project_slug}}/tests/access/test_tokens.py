@@ -19,7 +19,6 @@ from {{ cookiecutter.__package_name }}.access.tokens import (
     new_token,
     parse_tokens,
     setting,
-    with_token,
 )
 from {{ cookiecutter.__package_name }}.cli import cli
 from {{ cookiecutter.__package_name }}.main import create_app
@@ -96,7 +95,7 @@ def test_new_tokens_differ_and_can_follow_bearer() -> None:
 
 
 def test_the_line_of_the_setting_is_read_back_from_a_file() -> None:
-    tokens = with_token(parse_tokens({"one": ["export"]}), "two", [Scope.PUBLISH, Scope.EVENTS])
+    tokens = parse_tokens({"one": ["export"], "two": ["publish", "events"]})
 
     Path(".env").write_text(setting(tokens) + "\n")
 

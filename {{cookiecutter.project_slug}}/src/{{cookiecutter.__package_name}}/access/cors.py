@@ -11,6 +11,11 @@ ALLOWED_HEADERS = [
     "Last-Event-ID",
 #{% endif %}
 ]
+#{% if cookiecutter.sse %}
+ALLOWED_METHODS = ["GET", "POST"]
+#{% else %}
+ALLOWED_METHODS = ["GET"]
+#{% endif %}
 EXPOSED_HEADERS = [
 #{% if cookiecutter.ndjson or cookiecutter.csv %}
     "Content-Disposition",
@@ -31,7 +36,7 @@ def install_cors(app: FastAPI, origins: Sequence[str]) -> None:
         app.add_middleware(
             CORSMiddleware,
             allow_origins=origins,
-            allow_methods=["GET", "POST"],
+            allow_methods=ALLOWED_METHODS,
             allow_headers=ALLOWED_HEADERS,
             expose_headers=EXPOSED_HEADERS,
         )

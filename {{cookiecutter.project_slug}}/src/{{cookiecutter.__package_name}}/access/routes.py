@@ -3,7 +3,7 @@
 from fastapi import APIRouter, HTTPException, Request, Response
 from pydantic import BaseModel
 
-from .rules import COOKIE, GUARDED, PUBLIC, TokenOfCaller, bearer, cookie, scopes_of_caller
+from .rules import COOKIE, GUARDED, PUBLIC, TokenOfCaller, scopes_of_request
 from .sessions import Sessions
 from .tokens import Scope
 
@@ -22,7 +22,7 @@ async def show_session(request: Request, response: Response) -> Session:
     """Tell what the caller may do, be it by token, by session or for want of tokens."""
     response.headers["Cache-Control"] = "no-store"
     try:
-        scopes = await scopes_of_caller(request, await bearer(request), await cookie(request))
+        scopes = await scopes_of_request(request)
     except HTTPException:
         scopes = frozenset()
     return Session(scopes=sorted(scopes), anonymous=not request.app.state.settings.api_tokens)

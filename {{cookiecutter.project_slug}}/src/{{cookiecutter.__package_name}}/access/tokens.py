@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from enum import StrEnum
 from hashlib import sha256
 from hmac import compare_digest
@@ -12,8 +12,6 @@ from typing import Any
 HASH = re.compile(r"sha256:[0-9a-f]{64}")
 B64TOKEN = re.compile(r"[A-Za-z0-9._~+/-]+=*")
 """What can follow `Bearer` (RFC 6750, section 2.1)."""
-
-
 TWICE = "a token is there twice"
 
 
@@ -104,8 +102,3 @@ def setting(tokens: Tokens) -> str:
     members = {known: sorted(scopes, key=list(Scope).index) for known, scopes in tokens.items()}
     # Without quotes around it: a container's --env-file would take them for a part of the value.
     return f"API_TOKENS={json.dumps(members, separators=(',', ':'))}"
-
-
-def with_token(tokens: Tokens, token: str, scopes: Iterable[Scope]) -> Tokens:
-    """Return `tokens` and one more."""
-    return {**tokens, hash_of(token): frozenset(scopes)}
