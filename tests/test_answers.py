@@ -1,13 +1,26 @@
-"""The prompts: their order, their defaults and their labels."""
+"""The prompts and the variants: order, defaults, labels and pairs of answers."""
 
 import json
 from typing import Any
 
 import pytest
-from packaging.requirements import Requirement
 
 import pre_gen_project
-from support.answers import FACTORS, covering_set, every_variant, mattering, pairs, valid
+from support.answers import (
+    DEFAULT,
+    FACTORS,
+    RECIPES,
+    SMALLEST,
+    covering_set,
+    flips,
+    is_valid,
+    name,
+    normal,
+    pairs,
+    uses,
+    valid,
+    variants,
+)
 from support.project import Bake
 from support.tools import TEMPLATE
 
@@ -15,7 +28,7 @@ PROMPTS: dict[str, Any] = json.loads((TEMPLATE / "cookiecutter.json").read_text(
 ASKED = {name: default for name, default in PROMPTS.items() if not name.startswith("_")}
 
 
-def test_the_prompts_come_in_the_promised_order_with_the_promised_defaults() -> None:
+def test_prompts_have_the_documented_order_and_defaults() -> None:
     texts = ("project_name", "project_slug", "description", "author_name")
 
     assert list(ASKED) == [*texts, *FACTORS]
@@ -25,7 +38,7 @@ def test_the_prompts_come_in_the_promised_order_with_the_promised_defaults() -> 
         assert ASKED[name] == (list(values) if isinstance(values[0], str) else values[0])
 
 
-def test_every_prompt_has_a_label_and_so_has_every_choice() -> None:
+def test_prompts_and_choices_have_labels() -> None:
     labels = PROMPTS["__prompts__"]
 
     assert list(labels) == list(ASKED)
@@ -34,7 +47,7 @@ def test_every_prompt_has_a_label_and_so_has_every_choice() -> None:
             assert list(labels[name]) == ["__prompt__", *default]
 
 
-def test_the_hook_accepts_what_the_prompts_offer() -> None:
+def test_hook_accepts_every_choice_of_the_prompts() -> None:
     choices = {name: tuple(offer) for name, offer in ASKED.items() if isinstance(offer, list)}
     booleans = tuple(name for name, offer in ASKED.items() if isinstance(offer, bool))
 
@@ -52,35 +65,40 @@ def test_the_hook_accepts_what_the_prompts_offer() -> None:
         ("2024 API", "api"),
         ("🎉", "streaming-api"),
         ("'''", "streaming-api"),
+        (f"{'a' * 62} {'b' * 62}", "a" * 62),
     ],
 )
-def test_the_default_slug_follows_from_any_name(bake: Bake, project_name: str, slug: str) -> None:
+def test_slug_follows_from_any_name(bake: Bake, project_name: str, slug: str) -> None:
     project = bake(project_name=project_name)
 
     assert project.slug == slug
 
 
-@pytest.mark.parametrize("answers", covering_set()[:4])
-def test_no_dependency_can_be_taken_as_a_slug(bake: Bake, answers: dict[str, object]) -> None:
-    pyproject = bake(**answers).pyproject
-    groups = (item for group in pyproject["dependency-groups"].values() for item in group)
-    listed = [item for item in groups if isinstance(item, str)]
-
-    names = {Requirement(item).name for item in [*pyproject["project"]["dependencies"], *listed]}
-
-    assert {name.replace("-", "_").lower() for name in names} <= pre_gen_project.DEPENDENCIES
+def test_uses_follow_from_the_answers() -> None:
+    assert [use for use, used in uses(SMALLEST).items() if used] == ["csv", "exports", "sqlite"]
+    assert all(uses(DEFAULT)[use] for use in ("sse", "memory", "exports", "sqlite", "tokens"))
+    assert not any(uses(DEFAULT)[use] for use in ("redis", "postgresql", "client", "replicas"))
 
 
-def test_the_covering_set_is_small_and_holds_every_pair_of_answers() -> None:
+def test_answers_that_do_not_matter_change_no_use() -> None:
+    for answers in variants():
+        for flipped in flips(answers):
+            assert uses(normal(flipped)) == uses(flipped)
+
+
+def test_covering_set_has_every_pair_of_answers() -> None:
     chosen = covering_set()
 
+    assert chosen[:2] == [DEFAULT, SMALLEST]
     assert set().union(*map(pairs, chosen)) == set().union(*map(pairs, valid()))
-    assert len(chosen) <= 12
+    assert len(chosen) <= 14
 
 
-def test_the_variants_are_the_combinations_that_change_files() -> None:
-    distinct = {
-        tuple(mattering(answers).items()) for answers in valid() if answers["license"] == "MIT"
-    }
+def test_variants_are_valid_distinct_and_few() -> None:
+    listed = variants()
 
-    assert len(every_variant()) == len(distinct) == 152
+    assert all(map(is_valid, listed))
+    assert len({name(answers) for answers in listed}) == len(listed) <= 60
+    assert {name(normal(recipe)) for recipe in RECIPES.values()} == RECIPES.keys()
+    for recipe in (*RECIPES.values(), *covering_set()):
+        assert normal(recipe) in listed

@@ -1,6 +1,7 @@
-"""cruft: a project that follows the template, and one that changes its answers later."""
+"""cruft: a project that follows the template, and one that changes its answers."""
 
 import json
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -27,7 +28,7 @@ def commit(folder: Path, message: str) -> None:
 
 @pytest.fixture
 def template(tmp_path: Path) -> Path:
-    """Commit the template, as it is in the work tree, to a repository of its own."""
+    """Commit the work tree of the template to a repository of its own."""
     folder = tmp_path / "the template"
     for name in ("cookiecutter.json", "hooks", "{{cookiecutter.project_slug}}"):
         source = TEMPLATE / name
@@ -54,8 +55,17 @@ def create(template: Path, folder: Path, **answers: object) -> Project:
     return project
 
 
+def update(project: Project, **answers: object) -> str:
+    """Change answers of a project, from a shell in its folder; return what is printed."""
+    return succeed(
+        *(*CRUFT, "update", "--skip-apply-ask", "--variables-to-update", json.dumps(answers)),
+        cwd=project.path,
+        env={"PWD": str(project.path)},
+    )
+
+
 def generated(project: Project) -> dict[str, bytes]:
-    """Return what the template gave the project, without the records of git and cruft."""
+    """Return the files of a project without the records of git and cruft."""
     return {
         path: content
         for path, content in project.contents.items()
@@ -63,13 +73,13 @@ def generated(project: Project) -> dict[str, bytes]:
     }
 
 
-def test_create_gives_what_cookiecutter_gives(template: Path, tmp_path: Path, bake: Bake) -> None:
+def test_create_generates_what_cookiecutter_does(template: Path, tmp_path: Path, bake: Bake) -> None:
     project = create(template, tmp_path / "with space", csv=False)
 
     assert generated(project) == bake(csv=False).contents
 
 
-def test_check_passes_until_the_template_changes(template: Path, tmp_path: Path) -> None:
+def test_check_template_changed_fails(template: Path, tmp_path: Path) -> None:
     project = create(template, tmp_path / "work")
 
     before = run(*CRUFT, "check", cwd=project.path)
@@ -90,14 +100,42 @@ def test_check_passes_until_the_template_changes(template: Path, tmp_path: Path)
     ],
     ids=["more", "less", "other-database", "other-broker"],
 )
-def test_an_update_lands_where_a_fresh_project_does(
+def test_update_lands_where_a_fresh_project_does(
     template: Path, tmp_path: Path, bake: Bake, first: dict[str, object], then: dict[str, object]
 ) -> None:
     project = create(template, tmp_path / "work", **first)
 
-    succeed(
-        *(*CRUFT, "update", "--skip-apply-ask", "--variables-to-update", json.dumps(then)),
-        cwd=project.path,
-    )
+    update(project, **then)
 
     assert generated(project) == bake(**(first | then)).contents
+
+
+def test_update_names_the_project_once(template: Path, tmp_path: Path) -> None:
+    project = create(template, tmp_path / "work")
+
+    out = update(project, sse=False)
+
+    assert [line for line in out.splitlines() if line.startswith("Created: ")] == [
+        f"Created:  {project.path}"
+    ]
+    assert f"cd {project.path} && uv run pytest" in out
+
+
+def test_diff_prints_no_next_steps(template: Path, tmp_path: Path) -> None:
+    project = create(template, tmp_path / "work")
+
+    out = succeed(*CRUFT, "diff", cwd=project.path, env={"PWD": str(project.path)})
+
+    assert out == ""
+
+
+def test_update_in_a_later_year_keeps_the_year(template: Path, tmp_path: Path) -> None:
+    project = create(template, tmp_path / "work")
+    text = re.sub(r"\(c\) \d{4}", "(c) 2020", project.read("LICENSE"))
+    (project.path / "LICENSE").write_text(text, encoding="utf-8")
+    commit(project.path, "Generated in 2020")
+
+    update(project, author_name="Ada", license="BSD-3-Clause")
+
+    assert "Copyright (c) 2020, Ada\n" in project.read("LICENSE")
+    assert not list(project.path.rglob("*.rej"))

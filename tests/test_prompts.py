@@ -1,4 +1,4 @@
-"""The prompts as a person meets them, and the answers given again."""
+"""The prompts on a terminal, and a replay of the answers."""
 
 import json
 import sys
@@ -12,6 +12,7 @@ from support.tools import TEMPLATE, run
 
 COOKIECUTTER = (sys.executable, "-m", "cookiecutter", str(TEMPLATE))
 PROMPTS = json.loads((TEMPLATE / "cookiecutter.json").read_text(encoding="utf-8"))
+NAMES = list(PROMPTS["__prompts__"])
 LABELS = [
     label if isinstance(label, str) else label["__prompt__"]
     for label in PROMPTS["__prompts__"].values()
@@ -20,19 +21,19 @@ LABELS = [
 pytestmark = pytest.mark.usefixtures("cookiecutter_home")
 
 
-def answer(folder: Path, *lines: str) -> str:
-    """Type the lines, one at each prompt and Enter at the rest; return what the screen showed."""
+def answer(folder: Path, **lines: str) -> str:
+    """Type a line at the named prompts, and Enter at the others; return what the screen shows."""
     folder.mkdir(exist_ok=True)
     with terminal(*COOKIECUTTER, cwd=folder) as screen:
-        for number, label in enumerate(LABELS, 1):
+        for number, (name, label) in enumerate(zip(NAMES, LABELS, strict=True), 1):
             screen.expect(f"[{number}/{len(LABELS)}] {label}")
             screen.expect(": ")
-            screen.type(lines[number - 1] if number <= len(lines) else "")
+            screen.type(lines.get(name, ""))
         assert screen.finish() == 0, screen.transcript
     return screen.transcript
 
 
-def test_enter_at_every_prompt_makes_the_default_project(tmp_path: Path) -> None:
+def test_prompts_enter_generates_the_default_project(tmp_path: Path) -> None:
     run(*COOKIECUTTER, "--no-input", "--output-dir", str(tmp_path / "quiet"))
 
     answer(tmp_path / "asked")
@@ -41,20 +42,30 @@ def test_enter_at_every_prompt_makes_the_default_project(tmp_path: Path) -> None
     assert asked.contents == quiet.contents
 
 
-def test_a_person_can_say_no_and_choose_by_number(tmp_path: Path) -> None:
+def test_prompts_accept_no_and_a_number(tmp_path: Path) -> None:
     screen = answer(
         tmp_path,
-        *("Live Feed", "", "It's live.", "Ada", "yes", "no", "n", "y", "false", "", "1", "2", "4"),
+        project_name="Live Feed",
+        description="It's live.",
+        author_name="Ada",
+        sse="yes",
+        ndjson="no",
+        csv="n",
+        request_id="y",
+        security_headers="false",
+        event_broker="2",
+        license="4",
     )
 
     project = Project(tmp_path / "live-feed")
-    assert "SQLite: a file, nothing to run" in screen
-    assert "src/live_feed/events/redis.py" in project.files
-    assert "src/live_feed/events/memory.py" not in project.files
+    assert PROMPTS["__prompts__"]["database"]["sqlite"] in screen
+    assert any(name.endswith("events/redis.py") for name in project.files)
+    assert not any(name.endswith("events/memory.py") for name in project.files)
     assert not any("exports" in name for name in project.files)
+    assert "All rights reserved" in project.read("LICENSE")
 
 
-def test_the_last_three_lines_help_on(tmp_path: Path) -> None:
+def test_prompts_end_with_the_next_steps(tmp_path: Path) -> None:
     target = tmp_path / "with space"
 
     screen = answer(target)
@@ -78,8 +89,14 @@ def test_the_last_three_lines_help_on(tmp_path: Path) -> None:
         "$(touch hacked) `touch hacked`",
     ],
 )
-def test_what_is_typed_is_taken_to_the_letter(tmp_path: Path, text: str) -> None:
-    answer(tmp_path, text, "streaming-api", text, text)
+def test_prompts_text_reaches_the_project_unchanged(tmp_path: Path, text: str) -> None:
+    answer(
+        tmp_path,
+        project_name=text,
+        project_slug="streaming-api",
+        description=text,
+        author_name=text,
+    )
 
     project = Project(tmp_path / "streaming-api")
     metadata = project.metadata
@@ -91,7 +108,7 @@ def test_what_is_typed_is_taken_to_the_letter(tmp_path: Path, text: str) -> None
     assert not list(tmp_path.rglob("hacked"))
 
 
-def test_replay_gives_the_same_project_again(tmp_path: Path) -> None:
+def test_replay_generates_the_same_project(tmp_path: Path) -> None:
     for name in ("first", "second"):
         (tmp_path / name).mkdir()
     chosen = ("sse=no", "database=postgresql", "compression=no", "project_name=Again")

@@ -1,4 +1,4 @@
-"""`python -m {{ cookiecutter.__package_name }}` is the console script."""
+"""`python -m {{ cookiecutter.__package_name }}` runs the command line."""
 
 from .cli import cli
 

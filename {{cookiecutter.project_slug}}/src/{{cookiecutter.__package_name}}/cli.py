@@ -1,59 +1,59 @@
 """The command line."""
 
 import math
+#{% if cookiecutter.__uses.tokens %}
 import os
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-#{% if cookiecutter.sse %}
-from pathlib import Path
 #{% endif %}
 from typing import Annotated
 
 import typer
 import uvicorn
-#{% if cookiecutter.ndjson or cookiecutter.csv %}
+#{% if cookiecutter.__uses.exports %}
 from rich.progress import MofNCompleteColumn, Progress, TimeElapsedColumn
 #{% endif %}
 
-from .access.tokens import Scope, hashed, new_token, setting
-from .client import ClientError, connect, service_url
-#{% if cookiecutter.ndjson or cookiecutter.csv %}
-from .client.download import PATIENCE_SECONDS, STDOUT, Download
-from .client.formats import EXPORTS, Name
+#{% if cookiecutter.__uses.client and cookiecutter.__uses.exports %}
+from .exports import EXPORTS
 #{% endif %}
-#{% if cookiecutter.sse %}
-from .client.position import Position
-from .client.tail import Tail, printer
-from .events.broker import EARLIEST
+#{% if cookiecutter.__uses.exports %}
+from .samples import SAMPLES
 #{% endif %}
-#{% if cookiecutter.ndjson or cookiecutter.csv %}
-from .exports import Database, metadata
-#{% endif %}
-#{% if cookiecutter.sse and cookiecutter.event_broker == "memory" %}
-from .settings import load_settings, require_guard, require_one_worker
+#{% if cookiecutter.__uses.tokens %}
+from .settings import load_settings, require_authentication
 #{% else %}
-from .settings import load_settings, require_guard
+from .settings import load_settings
+#{% endif %}
+#{% if cookiecutter.__uses.tokens %}
+from .streaming.access.tokens import Scope, dotenv_line, generate_token, hash_token
+#{% endif %}
+#{% if cookiecutter.__uses.client %}
+from .streaming.client import add_client_commands
+#{% endif %}
+#{% if cookiecutter.__uses.memory %}
+from .streaming.events import require_one_worker
+#{% endif %}
+#{% if cookiecutter.__uses.sqlite %}
+from .streaming.exports import SQLite
+#{% elif cookiecutter.__uses.postgresql %}
+from .streaming.exports import PostgreSQL
+#{% endif %}
+#{% if cookiecutter.__uses.exports %}
+from .tables import metadata
 #{% endif %}
 
 cli = typer.Typer(no_args_is_help=True, add_completion=False)
-
-URL = Annotated[str | None, typer.Option(help="Where the service is (default: http://HOST:PORT)")]
-
-
-@contextmanager
-def failing_with_a_sentence() -> Iterator[None]:
-    """End the command with status 1, and what is wrong on stderr."""
-    try:
-        yield
-    except ClientError as error:
-        print(error, file=sys.stderr)
-        raise typer.Exit(1) from error
+#{% if cookiecutter.__uses.client %}
+#{% if cookiecutter.__uses.exports %}
+add_client_commands(cli, load_settings, EXPORTS)
+#{% else %}
+add_client_commands(cli, load_settings)
+#{% endif %}
+#{% endif %}
 
 
 @cli.callback()
 def main() -> None:
-    """Run the service, and what belongs to it. Settings come from the environment and `.env`."""
+    """Run the service and its tools. Settings come from the environment and `.env`."""
 
 
 @cli.command()
@@ -61,18 +61,22 @@ def serve(
     host: Annotated[str | None, typer.Option(help="Address to listen on [HOST]")] = None,
     port: Annotated[int | None, typer.Option(help="Port to listen on [PORT]")] = None,
     workers: Annotated[int, typer.Option(min=1, help="Number of processes")] = 1,
-    reload: Annotated[bool, typer.Option(help="Start again when the code changes")] = False,
+    reload: Annotated[bool, typer.Option(help="Restart when the code changes")] = False,
 ) -> None:
-    """Run the service until SIGINT or SIGTERM, and end its streams in order."""
+    """Run the service until SIGINT or SIGTERM, then shut down gracefully."""
     settings = load_settings()
     host = host or settings.host
-    require_guard(settings, host)
-#{% if cookiecutter.sse and cookiecutter.event_broker == "memory" %}
+#{% if cookiecutter.__uses.tokens %}
+    require_authentication(settings, host)
+#{% endif %}
+#{% if cookiecutter.__uses.memory %}
     require_one_worker(workers)
 #{% endif %}
+#{% if cookiecutter.__uses.tokens %}
     if not settings.session_secret:
-        # What one process signed can be read by the others, and by those after a reload.
-        os.environ["SESSION_SECRET"] = new_token()
+        # Shared by all workers, and kept on reload.
+        os.environ["SESSION_SECRET"] = generate_token()
+#{% endif %}
     uvicorn.run(
         f"{__package__}.main:app",
         host=host,
@@ -81,81 +85,39 @@ def serve(
         reload=reload,
         log_level=settings.log_level.lower(),
         server_header=False,
-        # Through h11 a failed transfer looks whole to a client of HTTP/1.0.
+        # With h11 a failed transfer looks complete to an HTTP/1.0 client.
         http="httptools",
-        # What the drain of the streams leaves over is cut.
+        # Closes what is left after the graceful shutdown of the streams.
         timeout_graceful_shutdown=math.ceil(settings.shutdown_grace_seconds),
     )
+#{% if cookiecutter.__uses.tokens %}
 
 
 @cli.command()
-def token(
-    scopes: Annotated[list[Scope], typer.Argument(help="What the token is for")],
-) -> None:
-    """Print a new token, and the line of `.env` that lets it in beside those there are."""
+def token(scopes: Annotated[list[Scope], typer.Argument(help="Scopes of the token")]) -> None:
+    """Generate a token; print it, and the line of `.env` that adds it to the present ones."""
     tokens = load_settings().api_tokens
-    made = new_token()
-    print(made)
-    print(setting({**tokens, hashed(made): frozenset(scopes)}))
-#{% if cookiecutter.ndjson or cookiecutter.csv %}
+    generated = generate_token()
+    print(generated)
+    print(dotenv_line({**tokens, hash_token(generated): frozenset(scopes)}))
+#{% endif %}
+#{% if cookiecutter.__uses.exports %}
 
 
 @cli.command()
 def seed(
     rows: Annotated[int, typer.Option(min=0, help="Number of rows in each table")] = 100_000,
 ) -> None:
-    """Replace the rows of every table by samples."""
-    database = Database(load_settings().database_url)
+    """Replace the rows of the tables that have samples."""
+#{% if cookiecutter.__uses.sqlite %}
+    database = SQLite(load_settings().database_url, metadata, SAMPLES)
+#{% else %}
+    database = PostgreSQL(load_settings().database_url, metadata, SAMPLES)
+#{% endif %}
     columns = (*Progress.get_default_columns(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns) as progress:
-        task = progress.add_task("Rows", total=rows * len(metadata.tables))
+        task = progress.add_task("Rows", total=rows * len(SAMPLES))
         for written in database.seed(rows):
             progress.advance(task, written)
     database.close()
-#{% endif %}
-#{% if cookiecutter.sse %}
-
-
-@cli.command()
-def tail(
-    topics: Annotated[list[str], typer.Argument(metavar="TOPIC...", help="What to follow")],
-    url: URL = None,
-    after: Annotated[
-        str | None,
-        typer.Option(metavar="ID", help=f"Where to start; '{EARLIEST}' for all there is"),
-    ] = None,
-    state: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="Where to keep the last id, and go on after it"),
-    ] = None,
-) -> None:
-    """Print the events of topics until all are finished: one JSON document a line in a pipe."""
-    settings = load_settings()
-    patience = 3 * settings.heartbeat_seconds
-    with (
-        failing_with_a_sentence(),
-        connect(url or service_url(settings), settings, patience=patience) as client,
-    ):
-        Tail(client, topics, Position(after, state), printer(sys.stdout)).run()
-#{% endif %}
-#{% if cookiecutter.ndjson or cookiecutter.csv %}
-
-
-@cli.command()
-def export(
-    name: Annotated[Name, typer.Argument(help="What to download")],
-    file: Annotated[str, typer.Argument(metavar="FILE", help=f"Where to, {STDOUT} for stdout")],
-    url: URL = None,
-    after: Annotated[int | None, typer.Option(help="Start after the row of this id")] = None,
-    limit: Annotated[int | None, typer.Option(min=0, help="Stop after this many rows")] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with a broken transfer")] = False,
-) -> None:
-    """Download an export. FILE is there when it is whole; until then it is FILE.part."""
-    settings = load_settings()
-    with (
-        failing_with_a_sentence(),
-        connect(url or service_url(settings), settings, patience=PATIENCE_SECONDS) as client,
-    ):
-        download = Download(client, EXPORTS[name], file)
-        print(download.run(after=after, limit=limit, resume=resume), file=sys.stderr)
 #{% endif %}

@@ -1,87 +1,115 @@
-"""The application: wiring, and nothing else."""
+"""The application: its parts, its routes and its middleware."""
 
-#{% if cookiecutter.ndjson or cookiecutter.csv %}
 import logging
-#{% endif %}
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-#{% if cookiecutter.ndjson or cookiecutter.csv %}
+#{% if cookiecutter.__uses.exports %}
 from anyio import to_thread
 #{% endif %}
+#{% if cookiecutter.__uses.sse %}
+from fastapi import Depends, FastAPI
+#{% else %}
 from fastapi import FastAPI
+#{% endif %}
+#{% if not cookiecutter.__uses.console %}
+from fastapi.responses import RedirectResponse
+#{% endif %}
+#{% if cookiecutter.__uses.tokens %}
+from starlette.middleware.authentication import AuthenticationMiddleware
+#{% endif %}
+#{% if cookiecutter.__uses.origins %}
+from starlette.middleware.cors import CORSMiddleware
+#{% endif %}
 from starlette.middleware.errors import ServerErrorMiddleware
 
-from . import __version__, access, console, health
-#{% if cookiecutter.sse %}
-from .events.delivery import Delivery
-from .events.jobs import Jobs
-#{% if cookiecutter.event_broker == "memory" %}
-from .events.memory import MemoryBroker
+#{% if cookiecutter.__uses.console and cookiecutter.__uses.sse %}
+from . import __version__, console, events, jobs
+#{% elif cookiecutter.__uses.console %}
+from . import __version__, console
+#{% elif cookiecutter.__uses.sse %}
+from . import __version__, events, jobs
 #{% else %}
-from .events.redis import RedisBroker
+from . import __version__
 #{% endif %}
-from .events.routes import router as events
+#{% if cookiecutter.__uses.exports %}
+from .exports import EXPORTS
+from .samples import SAMPLES
 #{% endif %}
-#{% if cookiecutter.ndjson or cookiecutter.csv %}
-from .exports import Database
-from .exports import router as exports
-#{% if cookiecutter.compression %}
-from .exports.compression import install_compression
-#{% endif %}
-#{% endif %}
-from .logs import configure_logs
-#{% if cookiecutter.request_id and cookiecutter.security_headers %}
-from .middleware import RequestIdMiddleware, SecurityHeadersMiddleware
-#{% elif cookiecutter.request_id %}
-from .middleware import RequestIdMiddleware
-#{% elif cookiecutter.security_headers %}
-from .middleware import SecurityHeadersMiddleware
-#{% endif %}
-from .problems import ProblemAPI, problem_handlers, server_problem
-#{% if cookiecutter.sse and cookiecutter.event_broker == "memory" %}
-from .settings import Settings, load_settings, require_one_worker, workers_of_this_server
-#{% else %}
 from .settings import Settings, load_settings
+#{% if cookiecutter.__uses.tokens %}
+#{% if cookiecutter.__uses.console %}
+from .streaming.access import HostMiddleware, Sessions, TokenBackend, session_routes
+#{% else %}
+from .streaming.access import PUBLIC, HostMiddleware, Sessions, TokenBackend, session_routes
 #{% endif %}
-from .streaming import Streams, stop_signals
-#{% if cookiecutter.ndjson or cookiecutter.csv %}
+#{% endif %}
+from .streaming.docs import install_docs
+#{% if cookiecutter.__uses.memory %}
+from .streaming.events import Fanout, Jobs, MemoryBroker, event_routes, require_one_worker
+#{% elif cookiecutter.__uses.redis %}
+from .streaming.events import Fanout, Jobs, RedisBroker, event_routes
+#{% endif %}
+#{% if cookiecutter.__uses.compression %}
+#{% if cookiecutter.__uses.sqlite %}
+from .streaming.exports import SQLite, export_routes, install_compression
+#{% else %}
+from .streaming.exports import PostgreSQL, export_routes, install_compression
+#{% endif %}
+#{% elif cookiecutter.__uses.sqlite %}
+from .streaming.exports import SQLite, export_routes
+#{% elif cookiecutter.__uses.postgresql %}
+from .streaming.exports import PostgreSQL, export_routes
+#{% endif %}
+#{% if cookiecutter.__uses.request_id and cookiecutter.__uses.security_headers %}
+from .streaming.headers import RequestIdMiddleware, SecurityHeadersMiddleware
+#{% elif cookiecutter.__uses.request_id %}
+from .streaming.headers import RequestIdMiddleware
+#{% elif cookiecutter.__uses.security_headers %}
+from .streaming.headers import SecurityHeadersMiddleware
+#{% endif %}
+from .streaming.health import HealthCheck
+from .streaming.health import router as health_routes
+from .streaming.openapi import StreamingAPI
+#{% if cookiecutter.__uses.origins %}
+from .streaming.origins import CrossOriginMiddleware
+#{% endif %}
+from .streaming.problems import problem_handlers, server_problem
+from .streaming.registry import Streams, stop_signals
+#{% if cookiecutter.__uses.exports %}
+from .tables import metadata
+#{% endif %}
 
 logger = logging.getLogger(__name__)
-#{% endif %}
 
 
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-    """Open what the application holds, and close it after the last stream."""
+    """Prepare the parts of the application, and close them after the last stream."""
     state = app.state
-    configure_logs(state.settings.log_level)
-#{% if cookiecutter.ndjson or cookiecutter.csv %}
+    logging.getLogger(__package__).setLevel(state.settings.log_level)
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s %(message)s")
+#{% if cookiecutter.__uses.exports %}
     try:
         await to_thread.run_sync(state.database.prepare)
     except Exception as error:
-        logger.warning("The database does not answer, exports will be refused: %s", error)
+        logger.warning("The database is unavailable, exports will fail: %s", error)
 #{% endif %}
     with stop_signals(state.streams.drain):
         yield
-#{% if cookiecutter.sse %}
+#{% if cookiecutter.__uses.sse %}
     await state.jobs.close()
-#{% if cookiecutter.event_broker == "redis" %}
     await state.broker.close()
 #{% endif %}
-#{% endif %}
-#{% if cookiecutter.ndjson or cookiecutter.csv %}
+#{% if cookiecutter.__uses.exports %}
     state.database.close()
 #{% endif %}
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
-    """Return the application; without `settings` they come from the environment and `.env`."""
+    """Return the application; without `settings` they are loaded from the environment."""
     settings = settings or load_settings()
-#{% if cookiecutter.sse and cookiecutter.event_broker == "memory" %}
-    require_one_worker(workers_of_this_server())
-#{% endif %}
-    app = ProblemAPI(
+    app = StreamingAPI(
         title={{ cookiecutter.__literal.project_name }},
         description={{ cookiecutter.__literal.description }},
         version=__version__,
@@ -90,77 +118,132 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         redoc_url=None,
         exception_handlers=problem_handlers,
     )
-    # The version that has `itemSchema`, by which streams are described.
-    app.openapi_version = "3.2.0"
     app.state.settings = settings
-    secret = settings.session_secret
-    app.state.sessions = access.Sessions(
-        settings.api_tokens,
-        secret.get_secret_value() if secret else None,
-        settings.session_seconds,
-    )
     app.state.streams = Streams(
         send_timeout=settings.send_timeout_seconds,
         max_seconds=settings.max_stream_seconds,
         max_per_client=settings.max_streams_per_client,
         grace=settings.shutdown_grace_seconds,
     )
-#{% if cookiecutter.ndjson or cookiecutter.csv %}
-#{% if cookiecutter.database == "sqlite" %}
-    app.state.database = Database(settings.database_url)
+    checks = []
+#{% if cookiecutter.__uses.exports %}
+#{% if cookiecutter.__uses.sqlite %}
+    database = SQLite(settings.database_url, metadata, SAMPLES)
 #{% else %}
-    app.state.database = Database(
+    database = PostgreSQL(
         settings.database_url,
+        metadata,
+        SAMPLES,
         max_exports=settings.max_exports,
         statement_timeout=settings.statement_timeout_seconds,
     )
 #{% endif %}
-    app.include_router(exports)
+    app.state.database = database
+    checks.append(database.check)
+    app.include_router(export_routes(EXPORTS, SAMPLES))
 #{% endif %}
-#{% if cookiecutter.sse %}
-#{% if cookiecutter.event_broker == "memory" %}
-    app.state.broker = MemoryBroker(
+#{% if cookiecutter.__uses.sse %}
+#{% if cookiecutter.__uses.memory %}
+    require_one_worker()
+    broker = MemoryBroker(
         history=settings.event_history,
         history_seconds=settings.event_history_seconds,
         max_topics=settings.max_topics,
         buffer=settings.subscriber_buffer,
     )
 #{% else %}
-    app.state.broker = RedisBroker(
+    broker = RedisBroker(
         settings.redis_url,
         history=settings.event_history,
         history_seconds=settings.event_history_seconds,
         buffer=settings.subscriber_buffer,
     )
 #{% endif %}
-    app.state.delivery = Delivery(settings.heartbeat_seconds)
-    app.state.jobs = Jobs(app.state.broker)
-    app.include_router(events)
+    app.state.broker = broker
+    app.state.fanout = Fanout(settings.heartbeat_seconds)
+    app.state.jobs = Jobs(broker)
+    checks.append(broker.ping)
+    app.include_router(event_routes, dependencies=[Depends(events.check_topics)])
+    app.include_router(events.router)
+    app.include_router(jobs.router)
 #{% endif %}
-    app.include_router(access.router)
-    app.state.checkup = health.Checkup(app.state)
-    app.include_router(health.router)
+    app.state.health_check = HealthCheck(checks)
+    app.include_router(health_routes)
+    install_docs(app)
+#{% if cookiecutter.__uses.console %}
     console.install(app)
-    # The middleware that is added last sees a request first. The first makes a 500 inside of the
-    # others, so that it has their headers: Starlette's own is outside of them.
+#{% else %}
+#{% if cookiecutter.__uses.tokens %}
+    app.add_api_route("/", redirect_to_docs, dependencies=[PUBLIC], include_in_schema=False)
+#{% else %}
+    app.add_api_route("/", redirect_to_docs, include_in_schema=False)
+#{% endif %}
+#{% endif %}
+    # Of middleware, the last one added is the outermost. Starlette's own ServerErrorMiddleware is
+    # outside of all; this one makes a 500 pass through the others, so it has their headers.
     app.add_middleware(ServerErrorMiddleware, handler=server_problem)
-#{% if cookiecutter.compression and (cookiecutter.ndjson or cookiecutter.csv) %}
+#{% if cookiecutter.__uses.compression %}
     install_compression(app)
 #{% endif %}
+#{% if cookiecutter.__uses.tokens %}
+    secret = settings.session_secret.get_secret_value() if settings.session_secret else None
+    sessions = Sessions(settings.api_tokens, secret, settings.session_seconds)
+    app.state.sessions = sessions
+    app.include_router(session_routes)
+    backend = TokenBackend(settings.api_tokens, sessions)
+    app.add_middleware(AuthenticationMiddleware, backend=backend)
+    local_only = not settings.api_tokens and not settings.allow_anonymous
+    app.add_middleware(HostMiddleware, local_only=local_only, hosts=settings.allowed_hosts)
+#{% endif %}
+#{% if cookiecutter.__uses.origins %}
     app.add_middleware(
-        access.DoorMiddleware,
-        local_only=not settings.api_tokens and not settings.allow_anonymous,
-        hosts=settings.allowed_hosts,
+        CrossOriginMiddleware,
         origins=settings.cors_origins,
+#{% if cookiecutter.__uses.tokens %}
+        protect_reads=local_only,
+#{% else %}
+        protect_reads=False,
+#{% endif %}
     )
-    access.install_cors(app, settings.cors_origins)
-#{% if cookiecutter.security_headers %}
+    if settings.cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.cors_origins,
+#{% if cookiecutter.__uses.sse %}
+            allow_methods=["GET", "POST"],
+            allow_headers=["Authorization", "Last-Event-ID"],
+#{% else %}
+            allow_methods=["GET"],
+            allow_headers=["Authorization"],
+#{% endif %}
+            expose_headers=[
+#{% if cookiecutter.__uses.exports %}
+                "Content-Disposition",
+#{% endif %}
+#{% if cookiecutter.__uses.sse %}
+                "Location",
+#{% endif %}
+                "Retry-After",
+#{% if cookiecutter.__uses.request_id %}
+                "X-Request-Id",
+#{% endif %}
+            ],
+        )
+#{% endif %}
+#{% if cookiecutter.__uses.security_headers %}
     app.add_middleware(SecurityHeadersMiddleware)
 #{% endif %}
-#{% if cookiecutter.request_id %}
+#{% if cookiecutter.__uses.request_id %}
     app.add_middleware(RequestIdMiddleware)
 #{% endif %}
     return app
+#{% if not cookiecutter.__uses.console %}
+
+
+async def redirect_to_docs() -> RedirectResponse:
+    """Redirect to the API documentation."""
+    return RedirectResponse("/docs")
+#{% endif %}
 
 
 app = create_app()

@@ -1,31 +1,28 @@
-"""The pages for people: the start page and the API's documentation, from files, without a CDN."""
+"""The console: a page that shows the streams of the service."""
 
 from pathlib import Path
 
-import fastapi_offline
 from fastapi import FastAPI
 from fastapi.responses import FileResponse
 from fastapi.staticfiles import StaticFiles
+#{% if cookiecutter.__uses.tokens %}
 
-from ..access import PUBLIC
+from ..streaming import PUBLIC
+#{% endif %}
 
 PAGES = Path(__file__).parent
-SWAGGER_UI = Path(fastapi_offline.__file__).parent / "static"
 
 
-async def start_page() -> FileResponse:
-    """Show what this service streams."""
+async def get_console() -> FileResponse:
+    """Return the page."""
     return FileResponse(PAGES / "index.html")
 
 
-async def documentation_page() -> FileResponse:
-    """Show Swagger UI."""
-    return FileResponse(PAGES / "docs.html")
-
-
 def install(app: FastAPI) -> None:
-    """Add the pages to `app`."""
-    app.add_api_route("/", start_page, dependencies=[PUBLIC], include_in_schema=False)
-    app.add_api_route("/docs", documentation_page, dependencies=[PUBLIC], include_in_schema=False)
-    app.mount("/static/swagger-ui", StaticFiles(directory=SWAGGER_UI))
+    """Add the page to `app`."""
+#{% if cookiecutter.__uses.tokens %}
+    app.add_api_route("/", get_console, dependencies=[PUBLIC], include_in_schema=False)
+#{% else %}
+    app.add_api_route("/", get_console, include_in_schema=False)
+#{% endif %}
     app.mount("/static", StaticFiles(directory=PAGES / "static"))

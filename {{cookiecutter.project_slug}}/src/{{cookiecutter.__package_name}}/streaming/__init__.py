@@ -1,39 +1,77 @@
-"""What every stream shares, whatever its format: its life, its limits and its end.
+"""The engine: streams, their limits and their middleware. `ARCHITECTURE.md` explains it.
 
-`docs/streaming.md` tells how the parts play together.
+It is replaced as a whole by `cruft update`; the application around it is yours to change.
 """
 
-#{% if cookiecutter.sse or cookiecutter.ndjson %}
-from .lines import escape_line_separators
+#{% if cookiecutter.__uses.tokens %}
+from .access import GUARDED, PUBLIC, Caller, Scope, requires
 #{% endif %}
-from .openapi import stream_documentation
-#{% if cookiecutter.sse %}
-from .registry import Chunk, OpenStream, Reason, Streams
-from .response import LAST_CHUNK, SlowReader, StreamResponse, until_disconnected
+#{% if cookiecutter.__uses.sse %}
+from .events import (
+    BODY_ERRORS,
+    EARLIEST,
+    BrokerDep,
+    EventName,
+    JobsDep,
+    Topic,
+    TopicFinished,
+    Topics,
+)
+#{% endif %}
+#{% if cookiecutter.__uses.exports %}
+#{% if cookiecutter.__uses.sqlite %}
+from .exports import Export, Timestamp
 #{% else %}
-from .registry import Chunk, Reason, Streams
-from .response import SlowReader, StreamResponse
+from .exports import Export
 #{% endif %}
-from .signals import stop_signals
+#{% endif %}
+from .openapi import retry_later, stream_responses
+from .registry import Chunk, Reason
+from .response import StreamResponse
+from .routes import StreamRoute
 
 __all__ = [
-#{% if cookiecutter.sse %}
-    "LAST_CHUNK",
+#{% if cookiecutter.__uses.sse %}
+    "BODY_ERRORS",
+    "EARLIEST",
+#{% endif %}
+#{% if cookiecutter.__uses.tokens %}
+    "GUARDED",
+    "PUBLIC",
+#{% endif %}
+#{% if cookiecutter.__uses.sse %}
+    "BrokerDep",
+#{% endif %}
+#{% if cookiecutter.__uses.tokens %}
+    "Caller",
 #{% endif %}
     "Chunk",
-#{% if cookiecutter.sse %}
-    "OpenStream",
+#{% if cookiecutter.__uses.sse %}
+    "EventName",
+#{% endif %}
+#{% if cookiecutter.__uses.exports %}
+    "Export",
+#{% endif %}
+#{% if cookiecutter.__uses.sse %}
+    "JobsDep",
 #{% endif %}
     "Reason",
-    "SlowReader",
+#{% if cookiecutter.__uses.tokens %}
+    "Scope",
+#{% endif %}
     "StreamResponse",
-    "Streams",
-#{% if cookiecutter.sse or cookiecutter.ndjson %}
-    "escape_line_separators",
+    "StreamRoute",
+#{% if cookiecutter.__uses.sqlite %}
+    "Timestamp",
 #{% endif %}
-    "stop_signals",
-    "stream_documentation",
-#{% if cookiecutter.sse %}
-    "until_disconnected",
+#{% if cookiecutter.__uses.sse %}
+    "Topic",
+    "TopicFinished",
+    "Topics",
 #{% endif %}
+#{% if cookiecutter.__uses.tokens %}
+    "requires",
+#{% endif %}
+    "retry_later",
+    "stream_responses",
 ]

@@ -1,4 +1,4 @@
-"""Records that stay on one line."""
+"""Text that stays on one line."""
 
 LINE_SEPARATORS = tuple(
     (character.encode(), f"\\u{ord(character):04x}".encode())
@@ -7,10 +7,10 @@ LINE_SEPARATORS = tuple(
 
 
 def escape_line_separators(text: bytes) -> bytes:
-    """Return the JSON `text` with the characters escaped that some readers split lines at.
+    """Return the JSON `text` with U+0085, U+2028 and U+2029 escaped.
 
-    JSON escapes the control characters below U+0020, but may hold these (RFC 8259, section 7);
-    `str.splitlines`, and with it most clients in Python, takes them for line ends.
+    JSON may contain them (RFC 8259, section 7), but `str.splitlines`, and with it most clients in
+    Python, splits lines at them.
     """
     if text.isascii():
         return text

@@ -1,27 +1,96 @@
-"""Streams in the API's description (OpenAPI 3.2, section "Sequential Media Types")."""
+"""The API's description: streams (OpenAPI 3.2, "Sequential Media Types") and problem documents."""
 
+from collections.abc import Mapping
 from typing import Any
 
+from fastapi import FastAPI
 from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
 
-from ..problems import retry_later
+from .problems import PROBLEM
+
+SCHEMAS = "#/components/schemas/"
 
 
-def stream_documentation(
-    media_type: str, item: type[BaseModel], description: str, example: str
+class FieldError(BaseModel):
+    """An invalid part of a request."""
+
+    loc: list[str | int]
+    msg: str
+
+
+class Problem(BaseModel):
+    """An error (RFC 9457)."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    errors: list[FieldError] = []
+
+
+_, PROBLEM_SCHEMAS = models_json_schema([(Problem, "validation")], ref_template=SCHEMAS + "{model}")
+
+
+class StreamingAPI(FastAPI):
+    """A FastAPI application whose description documents streams and problem documents."""
+
+    def openapi(self) -> dict[str, Any]:
+        """Return the description, corrected where FastAPI documents what is not sent.
+
+        These are its own 422, a schema of the whole body beside that of a stream's items, and
+#{% if cookiecutter.__uses.tokens %}
+        `security` in a service without tokens.
+#{% else %}
+        nothing else.
+#{% endif %}
+        """
+        document = super().openapi()
+        # The version that has `itemSchema`.
+        document["openapi"] = "3.2.0"
+        schemas = document.setdefault("components", {}).setdefault("schemas", {})
+        schemas.update(PROBLEM_SCHEMAS["$defs"])
+        for unused in ("HTTPValidationError", "ValidationError"):
+            schemas.pop(unused, None)
+        problem = {PROBLEM: {"schema": {"$ref": SCHEMAS + Problem.__name__}}}
+        for path in document["paths"].values():
+            for operation in path.values():
+                for status, response in operation["responses"].items():
+                    if status[0] in "45":
+                        response["content"] = problem
+                    for content in response.get("content", {}).values():
+                        if "itemSchema" in content:
+                            content.pop("schema", None)
+#{% if cookiecutter.__uses.tokens %}
+                if not self.state.settings.api_tokens:
+                    operation.pop("security", None)
+#{% endif %}
+        return document
+
+
+def stream_responses(
+    description: str, item: Mapping[str, Any], examples: Mapping[str, str]
 ) -> dict[int | str, dict[str, Any]]:
     """Return the `responses` of a route that streams.
 
-    `item` is the schema of one item of the stream, `example` the bytes on the wire. Pages show them
-    in the description: what they make of an example of JSON lines is one string of JSON.
+    `item` is the JSON schema of an item; `examples` has the bytes on the wire for each media type.
+    They are repeated in the description, since pages show an example of JSON lines as one string.
     """
-    content = {
-        "itemSchema": item.model_json_schema(),
-        "examples": {"wire": {"summary": "As on the wire", "serializedValue": example}},
-    }
-    shown = f"{description}\n\n```text\n{example.strip()}\n```"
+    content: dict[str, Any] = {media_type: {"itemSchema": item} for media_type in examples}
+    wire = ""
+    for media_type, example in examples.items():
+        if example:
+            shown = {"summary": "On the wire", "serializedValue": example}
+            content[media_type]["examples"] = {"wire": shown}
+            wire += f"\n\n```text\n{example.strip()}\n```"
     return {
-        200: {"description": shown, "content": {media_type: content}},
-        429: retry_later("This client has too many streams open."),
-        503: retry_later("The service cannot stream now."),
+        200: {"description": description + wire, "content": content},
+        429: retry_later("The client has too many open streams."),
+        503: retry_later("The stream cannot be started now."),
     }
+
+
+def retry_later(description: str) -> dict[str, Any]:
+    """Return the documentation of a temporary error, whose response has `Retry-After`."""
+    seconds = {"description": "Seconds to wait", "schema": {"type": "integer"}}
+    return {"description": description, "headers": {"Retry-After": seconds}}

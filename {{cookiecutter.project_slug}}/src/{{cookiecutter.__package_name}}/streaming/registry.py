@@ -1,11 +1,14 @@
-"""All open streams of one process: how many there may be, and how they are told to end."""
+"""The open streams of a process: admission, limits and graceful shutdown."""
 
 import asyncio
+import signal
+import threading
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from enum import StrEnum
 from time import monotonic
+from types import FrameType
 from typing import NamedTuple
 
 from starlette.exceptions import HTTPException
@@ -23,80 +26,96 @@ class Reason(StrEnum):
 
 
 class Chunk(NamedTuple):
-    """Bytes to send in one piece, and how many items they hold."""
+    """Bytes to send in one message, and the number of items in them."""
 
     data: bytes
     items: int
 
 
-class OpenStream:
-    """One stream: what it has sent, and how it is told to end."""
+class SlowReader(Exception):
+    """The client reads more slowly than the stream sends."""
 
-    def __init__(self, *, endless: bool, send_timeout: float, max_seconds: float) -> None:
+
+class StreamEnded(Exception):
+    """The stream has been ended; nothing more is to be sent."""
+
+
+class Stream:
+    """An open stream: its counters, its timeouts and the reason of its end."""
+
+    def __init__(self, streams: "Streams", *, endless: bool) -> None:
         self.endless = endless
-        self.send_timeout = send_timeout
-        self.opened_at = monotonic()
+        self.send_timeout = streams.send_timeout
         self.started = False
-        # What stands if nothing else ends the stream before its time is over.
-        self.reason = Reason.TIMEOUT
+        """Whether the headers have been sent."""
         self.items = 0
         self.bytes = 0
-        self._failure: Exception | None = None
-        self._time = asyncio.timeout(max_seconds or None)
+        self.reason: Reason | None = None
+        self.failure: Exception | None = None
+        self._streams = streams
+        self._opened_at = monotonic()
+        self._timeout = asyncio.timeout(streams.max_seconds or None)
         self._running = False
 
     @property
     def seconds(self) -> float:
-        """How long the stream has been open."""
-        return monotonic() - self.opened_at
+        """The age of the stream."""
+        return monotonic() - self._opened_at
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Run the body until `stop` is called or the stream's time is over.
+        """Run the body until it returns, `end` is called or `max_seconds` have passed.
 
-        Either cancels the body once, as asyncio does and anyio does not: what the body then waits
-        for in order to clean up is left alone. Raises what `fail` was given.
+        The body is cancelled once, as asyncio does and anyio does not: what it awaits in `finally`
+        is not cancelled again. Exceptions of the body end the stream and are not raised.
         """
-        self._running = True
         try:
-            async with self._time:
-                yield
-        except TimeoutError:
-            if not self._time.expired():
-                raise
-            if self._failure:
-                raise self._failure from None
-        finally:
-            self._running = False
+            async with self._timeout:
+                self._running = True
+                try:
+                    yield
+                finally:
+                    self._running = False
+        except (TimeoutError, StreamEnded) as error:
+            if self.reason or self._timeout.expired():
+                self.end(Reason.TIMEOUT)
+            else:
+                self.end(Reason.ERROR, error)
+        except SlowReader:
+            self.end(Reason.SLOW_READER)
+        except asyncio.CancelledError:
+            draining = self._streams.draining
+            self.end(Reason.SHUTDOWN if draining else Reason.CLIENT_DISCONNECT)
+            raise
+        except Exception as error:
+            self.end(Reason.ERROR, error)
+        else:
+            self.end(Reason.COMPLETE)
 
-    def stop(self, reason: Reason) -> None:
-        """End the stream at the await it is at; the first reason stands."""
-        if self._running and self.reason is not Reason.COMPLETE and not self._time.expired():
-            self._running = False
-            self.reason = reason
-            self._time.reschedule(0)
+    def end(self, reason: Reason, failure: Exception | None = None) -> None:
+        """Record why the stream ends, and cancel its body. The first reason wins."""
+        self.failure = self.failure or failure
+        if self.reason:
+            return
+        self.reason = reason
+        if self._running and not self._timeout.expired():
+            self._timeout.reschedule(0)
 
-    def fail(self, failure: Exception) -> None:
-        """End the stream because of `failure`, unless it ends already."""
-        if self._running:
-            self._failure = failure
-            self.stop(Reason.ERROR)
+    def raise_if_ended(self) -> None:
+        """Raise `StreamEnded` if a library on the way has swallowed the cancellation."""
+        if self.reason or self._timeout.expired():
+            raise StreamEnded
 
     def count(self, chunk: Chunk) -> None:
-        """Add what was sent."""
+        """Add a chunk that was sent."""
         self.items += chunk.items
         self.bytes += len(chunk.data)
 
-    def raise_if_stopped(self) -> None:
-        """Cancel the body again if the first time was lost in a library on the way."""
-        if self._time.expired():
-            raise asyncio.CancelledError
-
 
 class Streams:
-    """Admits streams and drains them.
+    """Admits streams, and drains them on shutdown.
 
-    `send_timeout`, `max_seconds` (0: no limit) and `grace` are seconds.
+    `send_timeout`, `max_seconds` (0: no limit) and `grace` are in seconds.
     """
 
     def __init__(
@@ -107,26 +126,24 @@ class Streams:
         self.max_per_client = max_per_client
         self.grace = grace
         self.draining = False
-        self._open: set[OpenStream] = set()
+        self._open: set[Stream] = set()
         self._clients: Counter[str] = Counter()
 
     def __len__(self) -> int:
         return len(self._open)
 
     @contextmanager
-    def admit(self, client: str, *, endless: bool) -> Iterator[OpenStream]:
+    def admit(self, client: str, *, endless: bool) -> Iterator[Stream]:
         """Yield a new stream of `client`.
 
-        Raises `HTTPException`: 503 while draining, 429 when `client` has too many streams open.
+        Raises `HTTPException`: 503 while draining, 429 if `client` has too many open streams.
         """
         if self.draining:
-            raise HTTPException(503, "The server is stopping.", {"Retry-After": "1"})
+            raise HTTPException(503, "The server is shutting down.", {"Retry-After": "1"})
         if self._clients[client] >= self.max_per_client:
-            detail = f"This client has {self.max_per_client} streams open, which is the limit."
+            detail = f"Too many open streams: the limit is {self.max_per_client} per client."
             raise HTTPException(429, detail, {"Retry-After": "5"})
-        stream = OpenStream(
-            endless=endless, send_timeout=self.send_timeout, max_seconds=self.max_seconds
-        )
+        stream = Stream(self, endless=endless)
         self._clients[client] += 1
         self._open.add(stream)
         try:
@@ -138,12 +155,43 @@ class Streams:
                 del self._clients[client]
 
     def drain(self) -> None:
-        """Admit no more streams; end the endless ones now, and the others when `grace` is over."""
+        """Admit no more streams; end endless ones now, and the others after `grace` seconds."""
         self.draining = True
-        asyncio.get_running_loop().call_later(self.grace, self._stop, self._open)
-        self._stop({stream for stream in self._open if stream.endless})
+        asyncio.get_running_loop().call_later(self.grace, self._end, self._open)
+        self._end({stream for stream in self._open if stream.endless})
 
     @staticmethod
-    def _stop(streams: set[OpenStream]) -> None:
+    def _end(streams: set[Stream]) -> None:
         for stream in list(streams):
-            stream.stop(Reason.SHUTDOWN)
+            stream.end(Reason.SHUTDOWN)
+
+
+@contextmanager
+def stop_signals(callback: Callable[[], object]) -> Iterator[None]:
+    """Call `callback` on the event loop at SIGTERM and SIGINT, then the previous handlers.
+
+    A server waits for open responses before it runs the shutdown of the lifespan, so a stream that
+    waited for that shutdown would never end. Outside of the main thread, which gets no signals,
+    this does nothing.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    loop = asyncio.get_running_loop()
+    previous = {
+        number: handler
+        for number in (signal.SIGTERM, signal.SIGINT)
+        if callable(handler := signal.getsignal(number))
+    }
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        loop.call_soon_threadsafe(callback)
+        previous[signal.Signals(number)](number, frame)
+
+    for number in previous:
+        signal.signal(number, handle)
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)

@@ -1,0 +1,82 @@
+"""The route that publishes events, and the rules of topics."""
+
+from fastapi import APIRouter, Depends, HTTPException
+from pydantic import BaseModel, ConfigDict, JsonValue
+
+from .streaming import (
+    BODY_ERRORS,
+#{% if cookiecutter.__uses.tokens %}
+    GUARDED,
+#{% endif %}
+    BrokerDep,
+    EventName,
+#{% if cookiecutter.__uses.tokens %}
+    Scope,
+#{% endif %}
+    StreamRoute,
+    Topic,
+    TopicFinished,
+    Topics,
+#{% if cookiecutter.__uses.tokens %}
+    requires,
+#{% endif %}
+#{% if cookiecutter.__uses.redis %}
+    retry_later,
+#{% endif %}
+)
+
+
+class NewEvent(BaseModel):
+    """An event to publish."""
+
+    model_config = ConfigDict(allow_inf_nan=False, extra="forbid")
+
+    data: JsonValue
+    event: EventName | None = None
+
+
+class PublishedEvent(BaseModel):
+    """The id of a published event."""
+
+    id: str
+
+
+async def check_topics(topics: Topics) -> None:
+    """Raise `HTTPException` for topics that a request must not follow or publish to.
+
+    As generated, all topics are open to every caller with the scope; this is the place for rules.
+    """
+
+
+router = APIRouter(
+    tags=["events"],
+    route_class=StreamRoute,
+#{% if cookiecutter.__uses.tokens %}
+    dependencies=[requires(Scope.PUBLISH), Depends(check_topics)],
+    responses=GUARDED,
+#{% else %}
+    dependencies=[Depends(check_topics)],
+#{% endif %}
+)
+
+
+@router.post(
+    "/events/{topic}",
+    status_code=201,
+    responses={
+        **BODY_ERRORS,
+        409: {"description": "The topic is finished."},
+#{% if cookiecutter.__uses.redis %}
+        503: retry_later("The event broker is unavailable."),
+#{% endif %}
+    },
+)
+async def publish_event(topic: Topic, event: NewEvent, broker: BrokerDep) -> PublishedEvent:
+    """Publish an event to the subscribers of a topic."""
+    try:
+        id = await broker.publish(topic, event.data, event.event)
+    except TopicFinished as error:
+        raise HTTPException(409, f"The topic {topic} is finished.") from error
+    except ValueError as error:
+        raise HTTPException(422, str(error)) from error
+    return PublishedEvent(id=id)

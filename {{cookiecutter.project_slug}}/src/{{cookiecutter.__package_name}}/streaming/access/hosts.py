@@ -1,0 +1,92 @@
+"""Protection of a service without tokens: only this machine, and no DNS rebinding."""
+
+from collections.abc import Collection
+from ipaddress import IPv6Address, ip_address
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from ..origins import HEALTH_PATH
+from ..problems import ProblemResponse
+
+
+class HostMiddleware:
+    """Rejects requests for other host names and, if `local_only`, from other machines.
+
+    A web page can point a host name of its own at this machine (DNS rebinding); so with `local_only`
+    and without `hosts` only host names of this machine are accepted. `/health` is always open.
+    """
+
+    def __init__(self, app: ASGIApp, *, local_only: bool, hosts: Collection[str]) -> None:
+        self.app = app
+        self._local_only = local_only
+        self._hosts = frozenset(hosts)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        problem = None if scope["type"] == "lifespan" else self._problem(scope)
+        await (problem or self.app)(scope, receive, send)
+
+    def _problem(self, scope: Scope) -> ProblemResponse | None:
+        if scope["path"].removeprefix(scope.get("root_path", "")) == HEALTH_PATH:
+            return None
+        headers = Headers(scope=scope)
+        host = host_name(headers.get("host", ""))
+        if (self._hosts and host not in self._hosts) or (headers.get("host") and not host):
+            return ProblemResponse(400, "Invalid Host header.")
+        if self._local_only and not is_local(scope, headers):
+            detail = "Without API_TOKENS the service accepts requests of its own machine only."
+            return ProblemResponse(403, detail)
+        if self._local_only and not self._hosts and is_public_name(host):
+            detail = "Without API_TOKENS or ALLOWED_HOSTS the service accepts localhost only."
+            return ProblemResponse(403, detail)
+        return None
+
+
+def is_local(scope: Scope, headers: Headers) -> bool:
+    """Return whether the client and all proxies on the way are on this machine.
+
+    The client of a socket file is unknown. A client name that is not an address is that of a client
+    in this process, as in a test: networks have addresses only.
+    """
+    client: tuple[str, int] | None = scope.get("client")
+    if client is None:
+        return False
+    forwarded = ",".join(headers.getlist("x-forwarded-for"))
+    if not forwarded:
+        return is_loopback(client[0]) or not is_address(client[0])
+    hops = (client[0], *map(str.strip, forwarded.split(",")))
+    return all(is_address(hop) and is_loopback(hop) for hop in hops)
+
+
+def host_name(host: str) -> str:
+    """Return the name or address in a `Host` header, without the port; empty if it has none."""
+    try:
+        return urlsplit(f"//{host}").hostname or ""
+    except ValueError:
+        return ""
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether `host`, a name or an address, is the loopback interface."""
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
+    if isinstance(address, IPv6Address):
+        address = address.ipv4_mapped or address
+    return address.is_loopback
+
+
+def is_address(host: str) -> bool:
+    """Return whether `host` is an IP address."""
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def is_public_name(host: str) -> bool:
+    """Return whether `host` is a name that others can register: one with a dot."""
+    return "." in host and not is_address(host) and not is_loopback(host)

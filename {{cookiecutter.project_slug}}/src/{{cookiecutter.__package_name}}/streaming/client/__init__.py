@@ -1,0 +1,168 @@
+#{% if cookiecutter.__uses.sse and cookiecutter.__uses.exports %}
+"""The client commands: `tail`, `publish` and `export`."""
+#{% elif cookiecutter.__uses.sse %}
+"""The client commands: `tail` and `publish`."""
+#{% else %}
+"""The client command: `export`."""
+#{% endif %}
+
+#{% if cookiecutter.__uses.sse %}
+import json
+#{% endif %}
+import sys
+#{% if cookiecutter.__uses.exports %}
+from collections.abc import Callable, Iterator, Sequence
+#{% else %}
+from collections.abc import Callable, Iterator
+#{% endif %}
+from contextlib import contextmanager
+#{% if cookiecutter.__uses.sse %}
+from pathlib import Path
+#{% endif %}
+from typing import Annotated
+
+#{% if cookiecutter.__uses.sse %}
+import httpx2
+#{% endif %}
+import typer
+
+#{% if cookiecutter.__uses.sse %}
+from ..events import EARLIEST
+#{% endif %}
+#{% if cookiecutter.__uses.exports %}
+from ..exports import Export
+#{% endif %}
+#{% if cookiecutter.__uses.exports %}
+from .download import READ_TIMEOUT_SECONDS, STDOUT, Download
+from .formats import FORMATS
+#{% endif %}
+#{% if cookiecutter.__uses.sse %}
+from .position import Position
+from .service import ClientError, ServiceSettings, connect, describe_error
+from .tail import Tail, printer
+#{% else %}
+from .service import ClientError, ServiceSettings, connect
+#{% endif %}
+
+URL = Annotated[str | None, typer.Option(help="URL of the service [http://HOST:PORT]")]
+LoadSettings = Callable[[], ServiceSettings]
+
+
+@contextmanager
+def exit_on_error() -> Iterator[None]:
+    """Exit with status 1 and one line on stderr for a `ClientError`."""
+    try:
+        yield
+    except ClientError as error:
+        print(error, file=sys.stderr)
+        raise typer.Exit(1) from error
+
+
+#{% if cookiecutter.__uses.sse and cookiecutter.__uses.exports %}
+def add_client_commands(
+    cli: typer.Typer, load_settings: LoadSettings, exports: Sequence[Export]
+) -> None:
+    """Add the commands to `cli`."""
+    add_tail(cli, load_settings)
+    add_publish(cli, load_settings)
+    add_export(cli, load_settings, {export.name: export for export in exports})
+#{% elif cookiecutter.__uses.sse %}
+def add_client_commands(cli: typer.Typer, load_settings: LoadSettings) -> None:
+    """Add the commands to `cli`."""
+    add_tail(cli, load_settings)
+    add_publish(cli, load_settings)
+#{% else %}
+def add_client_commands(
+    cli: typer.Typer, load_settings: LoadSettings, exports: Sequence[Export]
+) -> None:
+    """Add the command to `cli`."""
+    add_export(cli, load_settings, {export.name: export for export in exports})
+#{% endif %}
+#{% if cookiecutter.__uses.sse %}
+
+
+def add_tail(cli: typer.Typer, load_settings: LoadSettings) -> None:
+    """Add the command `tail`."""
+
+    @cli.command()
+    def tail(
+        topics: Annotated[list[str], typer.Argument(metavar="TOPIC...", help="Topics to follow")],
+        url: URL = None,
+        after: Annotated[
+            str | None,
+            typer.Option(metavar="ID", help=f"Start after this id; '{EARLIEST}': all of history"),
+        ] = None,
+        state: Annotated[
+            Path | None,
+            typer.Option(metavar="FILE", help="Keep the last id in a file, and resume after it"),
+        ] = None,
+    ) -> None:
+        """Print the events of topics until all are finished: as JSON lines in a pipe."""
+        settings = load_settings()
+        timeout = 3 * settings.heartbeat_seconds
+        with exit_on_error(), connect(url, settings, timeout=timeout) as client:
+            Tail(client, topics, Position(after, state), printer(sys.stdout)).run()
+
+
+def add_publish(cli: typer.Typer, load_settings: LoadSettings) -> None:
+    """Add the command `publish`."""
+
+    @cli.command()
+    def publish(
+        topic: Annotated[str, typer.Argument(help="Topic to publish to")],
+        data: Annotated[str, typer.Argument(help="JSON")],
+        event: Annotated[str | None, typer.Option(help="Name of the event")] = None,
+        url: URL = None,
+    ) -> None:
+        """Publish an event, and print its id."""
+        settings = load_settings()
+        with exit_on_error(), connect(url, settings, timeout=30) as client:
+            try:
+                json.loads(data)
+            except ValueError as error:
+                raise ClientError(f"Invalid DATA={data!r}: expected JSON ({error}).") from error
+            # The text as it is: a number may have more digits than a float.
+            body = '{"data": ' + data + ', "event": ' + json.dumps(event) + "}"
+            headers = {"Content-Type": "application/json"}
+            try:
+                response = client.post(f"/events/{topic}", content=body, headers=headers)
+            except httpx2.HTTPError as error:
+                raise ClientError(f"{str(error) or type(error).__name__}.") from error
+            if response.status_code != 201:
+                raise ClientError(describe_error(response))
+            print(response.json()["id"])
+#{% endif %}
+#{% if cookiecutter.__uses.exports %}
+
+
+def add_export(cli: typer.Typer, load_settings: LoadSettings, exports: dict[str, Export]) -> None:
+    """Add the command `export`."""
+
+    @cli.command()
+    def export(
+        name: Annotated[str, typer.Argument(help=f"One of: {', '.join(exports)}")],
+        file: Annotated[str, typer.Argument(metavar="FILE", help=f"File, or {STDOUT} for stdout")],
+        format: Annotated[
+            str | None,
+            typer.Option(help=f"{' or '.join(FORMATS)} [the extension of FILE, else the first]"),
+        ] = None,
+        url: URL = None,
+        after: Annotated[str | None, typer.Option(help="Start after the row with this key")] = None,
+        limit: Annotated[int | None, typer.Option(min=0, help="Maximum number of rows")] = None,
+        resume: Annotated[
+            bool, typer.Option("--resume", help="Continue a broken transfer")
+        ] = False,
+    ) -> None:
+        """Download an export. FILE exists when it is complete; until then it is FILE.part."""
+        settings = load_settings()
+        with exit_on_error(), connect(url, settings, timeout=READ_TIMEOUT_SECONDS) as client:
+            if name not in exports:
+                raise ClientError(f"Invalid NAME={name!r}: expected {' or '.join(exports)}.")
+            suffix = file.rpartition(".")[2]
+            chosen = format or (suffix if suffix in FORMATS else next(iter(FORMATS)))
+            if chosen not in FORMATS:
+                raise ClientError(f"Invalid --format={chosen!r}: expected {' or '.join(FORMATS)}.")
+            path = f"/export/{name}.{chosen}"
+            download = Download(client, path, FORMATS[chosen], exports[name].key.key, file)
+            print(download.run(after=after, limit=limit, resume=resume), file=sys.stderr)
+#{% endif %}

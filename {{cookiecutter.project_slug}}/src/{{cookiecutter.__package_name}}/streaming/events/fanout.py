@@ -1,0 +1,277 @@
+"""Sending events to thousands of streams without waking a task for each.
+
+Waking a task to send an event costs several times the sending. So one callback per turn of the
+event loop steps through the `send` of every stream that has events: uvicorn's has written to the
+socket after that one step, unless the client is slow. Then, and on servers whose `send` always
+waits, a task completes it.
+"""
+
+import asyncio
+import types
+from collections import deque
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import copy_context
+from typing import Any
+
+from starlette.types import Message, Send
+
+from ..registry import Chunk, Reason, SlowReader, Stream
+from ..response import LAST_CHUNK, body_message
+from .subscription import Subscription
+from .wire import HEARTBEAT, Event, coalesce
+
+SLICE = 250
+"""Number of streams to flush before the event loop runs everything else."""
+HEARTBEAT_CHUNK = Chunk(HEARTBEAT, 0)
+
+
+class SendCancelled(Exception):
+    """The server's `send` was cancelled, and not by its stream."""
+
+
+class Fanout:
+    """Flushes the event streams of a process; none is idle for longer than `heartbeat` seconds."""
+
+    def __init__(self, heartbeat: float) -> None:
+        self.heartbeat = heartbeat
+        self._timer: asyncio.TimerHandle | None = None
+        self._subscribers: set[Subscriber] = set()
+        self._scheduled: deque[Subscriber] = deque()
+        self._coalesced: dict[tuple[Sequence[str], str, str, int], list[Chunk]] = {}
+
+    @contextmanager
+    def serving(self, subscriber: "Subscriber") -> Iterator[None]:
+        """Flush `subscriber` now, and whenever it has events."""
+        self._subscribers.add(subscriber)
+        if not self._timer:
+            self._start_timer()
+        subscriber.subscription.notify = subscriber.schedule
+        subscriber.schedule()
+        try:
+            yield
+        finally:
+            self._subscribers.discard(subscriber)
+            if self._timer and not self._subscribers:
+                self._timer.cancel()
+                self._timer = None
+
+    def schedule(self, subscriber: "Subscriber") -> None:
+        """Flush `subscriber` in this turn of the event loop or in one of the next."""
+        if not self._scheduled:
+            asyncio.get_running_loop().call_soon(self._flush)
+        self._scheduled.append(subscriber)
+
+    def chunks(self, topics: Sequence[str], events: Sequence[Event]) -> list[Chunk]:
+        """Return `events` as chunks, encoded once per turn for all streams at the same position."""
+        # The number tells a replay with a gap, since events expire, from a complete one.
+        position = topics, events[0].id, events[-1].id, len(events)
+        chunks = self._coalesced.get(position)
+        if chunks is None:
+            if not self._coalesced:
+                asyncio.get_running_loop().call_soon(self._coalesced.clear)
+            multiplexed = len(topics) > 1
+            chunks = [Chunk(*piece) for piece in coalesce(events, multiplexed=multiplexed)]
+            self._coalesced[position] = chunks
+        return chunks
+
+    def _flush(self) -> None:
+        for _ in range(min(SLICE, len(self._scheduled))):
+            self._scheduled.popleft().flush()
+        if self._scheduled:
+            asyncio.get_running_loop().call_soon(self._flush)
+
+    def _start_timer(self) -> None:
+        # A stream that sent nothing between two ticks has been idle for up to two periods.
+        self._timer = asyncio.get_running_loop().call_later(self.heartbeat / 2, self._tick)
+
+    def _tick(self) -> None:
+        self._start_timer()
+        for subscriber in self._subscribers:
+            subscriber.tick()
+
+
+class Subscriber:
+    """A stream of `topics`: where its events come from, and where they are sent.
+
+    `steps` says that `send` is expected to complete in one step; otherwise each chunk has a task.
+    """
+
+    __slots__ = (
+        "_chunks",
+        "_context",
+        "_fanout",
+        "_is_idle",
+        "_is_open",
+        "_is_scheduled",
+        "_send",
+        "_sending",
+        "_steps",
+        "_stream",
+        "_topics",
+        "subscription",
+    )
+
+    def __init__(
+        self,
+        fanout: Fanout,
+        topics: Sequence[str],
+        subscription: Subscription,
+        stream: Stream,
+        send: Send,
+        *,
+        steps: bool,
+    ) -> None:
+        self.subscription = subscription
+        self._fanout = fanout
+        self._topics = topics
+        self._stream = stream
+        self._send = send
+        self._steps = steps
+        # A stream sends in its own context, whoever published the event.
+        self._context = copy_context()
+        # Last chunk first. A list: an empty deque takes more memory than the rest of the object.
+        self._chunks: list[Chunk] = []
+        self._sending: asyncio.Task[None] | None = None
+        self._is_scheduled = False
+        self._is_idle = False
+        self._is_open = True
+
+    def schedule(self) -> None:
+        """Call `flush` soon, once."""
+        if not self._is_scheduled:
+            self._is_scheduled = True
+            self._fanout.schedule(self)
+
+    def flush(self) -> None:
+        """Send what is waiting, until the client has to catch up. A failure ends this stream only."""
+        self._is_scheduled = False
+        try:
+            while self._is_open and not self._sending:
+                if self._chunks:
+                    self._start_sending(self._chunks.pop())
+                elif self.subscription.is_ready:
+                    self._refill()
+                else:
+                    return
+        except Exception as failure:
+            self._fail(failure)
+
+    def tick(self) -> None:
+        """Send a heartbeat if nothing was sent since the last tick."""
+        if self._is_idle and not self._chunks:
+            self._chunks.append(HEARTBEAT_CHUNK)
+            self.schedule()
+        self._is_idle = True
+
+    async def settle(self) -> None:
+        """Wait for the last chunk of a finished stream, which the server may report first."""
+        if self._sending and not self._chunks and not self.subscription.is_open:
+            await asyncio.wait([self._sending])
+
+    async def close(self) -> None:
+        """Stop sending; cancel a chunk that waits for the client."""
+        self._is_open = False
+        if self._sending:
+            self._sending.cancel()
+            await asyncio.wait([self._sending])
+
+    def _refill(self) -> None:
+        events = self.subscription.take()
+        if events:
+            self._chunks.extend(reversed(self._fanout.chunks(self._topics, events)))
+        else:
+            self._chunks.append(LAST_CHUNK)
+
+    def _start_sending(self, chunk: Chunk) -> None:
+        """Send a chunk: in one step, or else in a task."""
+        message = body_message(chunk)
+        if not self._steps:
+            self._complete_in_task(lambda: self._send(message), chunk)
+            return
+        try:
+            sending: Any = self._context.run(self._send, message)
+            awaited = self._context.run(sending.send, None)
+        except StopIteration:
+            self._sent(chunk)
+        except asyncio.CancelledError:
+            raise SendCancelled from None
+        else:
+            task = self._complete_in_task(lambda: resume(sending, awaited), chunk)
+            # A task that is cancelled before it runs does not close what it would await.
+            task.add_done_callback(lambda _: sending.close())
+
+    def _complete_in_task(
+        self, send: Callable[[], Awaitable[None]], chunk: Chunk
+    ) -> asyncio.Task[None]:
+        loop = asyncio.get_running_loop()
+        self._sending = loop.create_task(self._complete(send, chunk), context=self._context)
+        return self._sending
+
+    async def _complete(self, send: Callable[[], Awaitable[None]], chunk: Chunk) -> None:
+        try:
+            async with asyncio.timeout(self._stream.send_timeout):
+                await send()
+        except TimeoutError:
+            self._fail(SlowReader())
+        except asyncio.CancelledError:
+            if self._is_open:
+                self._fail(SendCancelled())
+            raise
+        except Exception as failure:
+            self._fail(failure)
+        else:
+            self._sending = None
+            self._sent(chunk)
+            self.schedule()
+
+    def _sent(self, chunk: Chunk) -> None:
+        self._is_idle = False
+        self._stream.count(chunk)
+        if chunk is LAST_CHUNK:
+            self._is_open = False
+            self._stream.end(Reason.COMPLETE)
+
+    def _fail(self, failure: Exception) -> None:
+        self._is_open = False
+        if isinstance(failure, SlowReader):
+            self._stream.end(Reason.SLOW_READER)
+        else:
+            self._stream.end(Reason.ERROR, failure)
+
+
+class ObservedSend:
+    """A `send` that records whether it ever had to wait, and so needs a task."""
+
+    def __init__(self, send: Send) -> None:
+        self.waited = False
+        self._send = send
+
+    async def __call__(self, message: Message) -> None:
+        """Send `message`."""
+        sending = self._send(message)
+        if not isinstance(sending, Coroutine):
+            self.waited = True
+            await sending
+            return
+        try:
+            awaited = sending.send(None)
+        except StopIteration:
+            return
+        self.waited = True
+        await resume(sending, awaited)
+
+
+@types.coroutine
+def resume(coroutine: Coroutine[Any, Any, None], awaited: object) -> Generator[Any, Any, None]:
+    """Complete `coroutine`, which has run up to `awaited`, in the current task."""
+    try:
+        while True:
+            try:
+                result = yield awaited
+            except BaseException as error:
+                awaited = coroutine.throw(error)
+            else:
+                awaited = coroutine.send(result)
+    except StopIteration:
+        return

@@ -1,0 +1,107 @@
+"""The wire format of `text/event-stream` (HTML standard, section 9.2.6)."""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import msgspec
+from fastapi.encoders import jsonable_encoder
+
+from ..lines import escape_line_separators
+
+HEARTBEAT = b": heartbeat\n\n"
+MAX_CHUNK = 64 * 1024
+TOPIC = r"^[A-Za-z0-9._-]{1,128}$"
+READY = "ready"
+RESET = "reset"
+DONE = "done"
+STREAM_ERROR = "stream-error"
+RESERVED_NAMES = frozenset({"error", "open", READY, DONE, RESET, STREAM_ERROR})
+"""Names of events that EventSource or the service sends by itself."""
+EVENT_NAME = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]{1,128}$"
+"""One line without control characters, by any reader's idea of a line."""
+
+
+def encode_json(value: Any) -> bytes:
+    """Return `value` as JSON (RFC 8259) on one line.
+
+    Infinities and NaN become `null`. Raises `ValueError` for a value that JSON cannot represent.
+    """
+    try:
+        return escape_line_separators(msgspec.json.encode(value, enc_hook=jsonable_encoder))
+    except (TypeError, RecursionError) as error:
+        raise ValueError(f"Invalid event data: {error}") from None
+
+
+def require_topic(topic: str) -> None:
+    """Raise `ValueError` for an invalid topic."""
+    if not re.fullmatch(TOPIC, topic):
+        raise ValueError(f"Invalid topic {topic!r}: expected up to 128 of A-Z a-z 0-9 . _ -")
+
+
+def require_event_name(name: str) -> None:
+    """Raise `ValueError` for a name that is reserved, not one line or not Unicode text."""
+    name.encode()
+    if not re.fullmatch(EVENT_NAME, name):
+        raise ValueError(f"Invalid event name {name!r}: expected one line of up to 128 characters")
+    if name in RESERVED_NAMES:
+        raise ValueError(f"Invalid event name {name!r}: reserved")
+
+
+def encode_event(data: bytes, *, name: str | None = None, id: str | None = None) -> bytes:
+    """Return an event; `data` is JSON on one line."""
+    head = "" if id is None else f"id: {id}\n"
+    if name is not None:
+        head += f"event: {name}\n"
+    return b"%sdata: %s\n\n" % (head.encode(), data)
+
+
+def encode_ready(data: bytes, *, id: str | None, retry: int) -> bytes:
+    """Return the first event of a stream; clients reconnect after `retry` milliseconds.
+
+    With `id` a client that is disconnected before its first event resumes where it started.
+    """
+    tail = "" if id is None else f"id: {id}\n"
+    return b"retry: %d\nevent: ready\ndata: %s\n%s\n" % (retry, data, tail.encode())
+
+
+def encode_retry(milliseconds: int) -> bytes:
+    """Return the field that sets the reconnection time of a client."""
+    return b"retry: %d\n\n" % milliseconds
+
+
+@dataclass(frozen=True)
+class Event:
+    """A published event; `data` is JSON on one line."""
+
+    id: str
+    topic: str
+    data: bytes
+    name: str | None = None
+
+    @cached_property
+    def encoded(self) -> bytes:
+        """The event on a stream of its topic."""
+        return encode_event(self.data, name=self.name, id=self.id)
+
+    @cached_property
+    def multiplexed(self) -> bytes:
+        """The event on a stream of several topics."""
+        data = b'{"topic":"%s","data":%s}' % (self.topic.encode(), self.data)
+        return encode_event(data, name=self.name, id=self.id)
+
+
+def coalesce(events: Sequence[Event], *, multiplexed: bool) -> Iterator[tuple[bytes, int]]:
+    """Yield the bytes of `events` in pieces of up to `MAX_CHUNK`, with their numbers of events."""
+    pieces: list[bytes] = []
+    size = 0
+    for event in events:
+        piece = event.multiplexed if multiplexed else event.encoded
+        if pieces and size + len(piece) > MAX_CHUNK:
+            yield b"".join(pieces), len(pieces)
+            pieces, size = [], 0
+        pieces.append(piece)
+        size += len(piece)
+    yield b"".join(pieces), len(pieces)

@@ -1,0 +1,223 @@
+"""The routes of exports: one for each format, and one that negotiates the format."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, NamedTuple
+
+from fastapi import APIRouter, Depends, HTTPException, Query, Request, Response
+from pydantic import BaseModel, Field, create_model
+from sqlalchemy import Column, Table, select
+
+#{% if cookiecutter.__uses.tokens %}
+from ..access import GUARDED, Scope, requires
+#{% endif %}
+from ..openapi import stream_responses
+from ..routes import StreamRoute
+#{% if cookiecutter.__uses.csv %}
+from .csv import CSVResponse
+#{% endif %}
+from .database import Samples
+#{% if cookiecutter.__uses.ndjson %}
+from .ndjson import NDJSONResponse
+#{% endif %}
+from .response import ExportResponse
+from .rows import Rows
+
+MAX_INTEGER = 2**63 - 1
+FORMATS: list[type[ExportResponse]] = [
+#{% if cookiecutter.__uses.ndjson %}
+    NDJSONResponse,
+#{% endif %}
+#{% if cookiecutter.__uses.csv %}
+    CSVResponse,
+#{% endif %}
+]
+"""The formats, the one for clients without a preference first."""
+
+
+@dataclass(frozen=True)
+class Export:
+    """An export of `table`, in the order of its primary key.
+
+    Raises `ValueError` unless that is one column.
+    """
+
+    table: Table
+
+    def __post_init__(self) -> None:
+        if len(self.table.primary_key.columns) != 1:
+            name = self.table.name
+            raise ValueError(f"Invalid Export({name}): expected a primary key of one column")
+
+    @property
+    def name(self) -> str:
+        """The name of the export in paths and files."""
+        return self.table.name
+
+    @property
+    def key(self) -> Column[Any]:
+        """The column that orders the rows, and after whose values an export is resumed."""
+        (key,) = self.table.primary_key.columns
+        return key
+
+
+class Page(NamedTuple):
+    """The rows that a client requests: after a key, and how many."""
+
+    after: Any
+    limit: int | None
+
+
+def export_routes(exports: Sequence[Export], samples: Samples) -> APIRouter:
+    """Return the routes of `exports`; the first two samples of a table are its example."""
+    router = APIRouter(
+        tags=["exports"],
+        route_class=StreamRoute,
+#{% if cookiecutter.__uses.tokens %}
+        dependencies=[requires(Scope.EXPORT)],
+        responses=GUARDED,
+#{% endif %}
+    )
+    for export in exports:
+        for response_class in FORMATS:
+            path = f"/export/{export.name}.{response_class.extension}"
+            add_route(router, path, export, [response_class], samples)
+        add_route(router, f"/export/{export.name}", export, FORMATS, samples)
+    return router
+
+
+def add_route(
+    router: APIRouter,
+    path: str,
+    export: Export,
+    formats: Sequence[type[ExportResponse]],
+    samples: Samples,
+) -> None:
+    """Add the route of an export in one format, or in that of `formats` which `Accept` prefers."""
+    statement = select(export.table)
+
+    async def stream_export(
+        request: Request,
+        page: Annotated[Page, Depends(page_parameters(export.key))],
+        options: Annotated[Mapping[str, Any], Depends(format_options(formats))],
+    ) -> Response:
+        rows = Rows(request.app.state.database, statement, export.key).page(*page)
+        if not path.endswith(export.name):
+            return formats[0](rows, export.name, **options)
+        response = negotiate(request.headers.get("accept", "*/*"), formats)(
+            rows, export.name, **options
+        )
+        response.headers["Vary"] = "Accept"
+        return response
+
+    names = " or ".join(each.extension.upper() for each in formats)
+    examples = {each.media_type: example(each, export, samples) for each in formats}
+    responses = stream_responses(f"The rows of `{export.name}`.", row_schema(export), examples)
+    if path.endswith(export.name):
+        responses[406] = {"description": "The client accepts none of the formats."}
+    for method in ("HEAD", "GET"):
+        router.add_api_route(
+            path,
+            stream_export,
+            methods=[method],
+            status_code=200,
+            response_class=formats[0],
+            name=f"export_{export.name}",
+            summary=f"Export {export.name} as {names}",
+            description=f"```console\ncurl -N http://127.0.0.1:8000{path}\n```",
+            responses=responses,
+            include_in_schema=method == "GET",
+        )
+
+
+def page_parameters(key: Column[Any]) -> Callable[..., Any]:
+    """Return the dependency that reads the page of an export."""
+
+    async def read_page(
+        after: Any = None,
+        limit: Annotated[
+            int | None, Query(ge=0, le=MAX_INTEGER, description="Maximum number of rows")
+        ] = None,
+    ) -> Page:
+        return Page(after, limit)
+
+    kind = python_type(key)
+    if kind is int:
+        kind = Annotated[int, Field(ge=-MAX_INTEGER, le=MAX_INTEGER)]
+    description = f"Resume after the row with this `{key.name}`"
+    read_page.__annotations__["after"] = Annotated[kind | None, Query(description=description)]
+    return read_page
+
+
+def format_options(formats: Sequence[type[ExportResponse]]) -> Callable[..., Any]:
+    """Return the dependency that reads the options of `formats`."""
+#{% if cookiecutter.__uses.csv %}
+
+    async def csv_options(
+        request: Request,
+        bom: Annotated[bool, Query(description="CSV: start with a byte-order mark")] = False,
+    ) -> Mapping[str, Any]:
+        return {"bom": bom, "escape_formulas": request.app.state.settings.csv_escape_formulas}
+
+    if CSVResponse in formats:
+        return csv_options
+#{% endif %}
+
+    async def no_options() -> Mapping[str, Any]:
+        return {}
+
+    return no_options
+
+
+def negotiate(accept: str, formats: Sequence[type[ExportResponse]]) -> type[ExportResponse]:
+    """Return the preferred format (RFC 9110, section 12.5.1), the first of equals.
+
+    Raises `HTTPException`: 406 if none is accepted.
+    """
+    qualities = {}
+    for element in accept.split(","):
+        media_range, *parameters = (part.strip().lower() for part in element.split(";"))
+        quality = next((each[2:] for each in parameters if each.startswith("q=")), "1")
+        try:
+            qualities[media_range] = float(quality)
+        except ValueError:
+            qualities[media_range] = 0.0
+
+    def quality_of(response_class: type[ExportResponse]) -> float:
+        media_type = response_class.media_type
+        ranges = (media_type, f"{media_type.partition('/')[0]}/*", "*/*")
+        return next((qualities[each] for each in ranges if each in qualities), 0.0)
+
+    preferred = max(formats, key=quality_of)
+    if quality_of(preferred) <= 0:
+        names = " or ".join(each.media_type for each in formats)
+        raise HTTPException(406, f"Invalid Accept: expected {names}.", {"Vary": "Accept"})
+    return preferred
+
+
+def row_schema(export: Export) -> dict[str, Any]:
+    """Return the JSON schema of a row."""
+    fields: dict[str, Any] = {}
+    for column in export.table.columns:
+        kind = python_type(column)
+        fields[str(column.key)] = (kind | None if column.nullable else kind, ...)
+    model: type[BaseModel] = create_model(export.name, **fields)
+    return model.model_json_schema()
+
+
+def python_type(column: Column[Any]) -> Any:
+    """Return the Python type of the values of `column`; `Any` if SQLAlchemy does not know it."""
+    try:
+        return column.type.python_type
+    except NotImplementedError:
+        return Any
+
+
+def example(response_class: type[ExportResponse], export: Export, samples: Samples) -> str:
+    """Return the beginning of an export: its first two samples, if it has any."""
+    if export.table not in samples:
+        return ""
+    columns = [str(column.key) for column in export.table.columns]
+    rows = [[samples[export.table](n)[column] for column in columns] for n in (1, 2)]
+    encoder = response_class.encoder(columns)
+    return (encoder.header + encoder.encode(rows)).decode()

@@ -1,0 +1,64 @@
+"""The health check."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Literal
+
+from fastapi import APIRouter, HTTPException, Request
+from pydantic import BaseModel
+#{% if cookiecutter.__uses.tokens %}
+
+from .access import PUBLIC
+#{% endif %}
+
+logger = logging.getLogger(__name__)
+
+router = APIRouter(tags=["health"])
+
+
+class Health(BaseModel):
+    """The state of the service."""
+
+    status: Literal["ok"] = "ok"
+
+
+class HealthCheck:
+    """Runs `checks`, once for all requests that wait for the result.
+
+    So a flood of requests takes no more threads and connections than one.
+    """
+
+    def __init__(self, checks: Sequence[Callable[[], Awaitable[None]]]) -> None:
+        self._checks = checks
+        self._running: asyncio.Task[None] | None = None
+
+    async def run(self) -> None:
+        """Return if all checks pass. Raises the exception of the one that fails."""
+        if self._running is None or self._running.done():
+            self._running = asyncio.create_task(self._run())
+        # A client that disconnects does not cancel the checks of the others.
+        await asyncio.wait([self._running])
+        self._running.result()
+
+    async def _run(self) -> None:
+        for check in self._checks:
+            await check()
+
+
+@router.get(
+    "/health",
+#{% if cookiecutter.__uses.tokens %}
+    dependencies=[PUBLIC],
+#{% endif %}
+    responses={503: {"description": "The database or the event broker is unavailable."}},
+)
+async def get_health(request: Request) -> Health:
+    """Return 200 if the database and the event broker are available."""
+    health_check: HealthCheck = request.app.state.health_check
+    try:
+        await health_check.run()
+    except Exception as error:
+        logger.warning("Health check failed: %r", error)
+        raise HTTPException(503, "A part of the service is unavailable.") from error
+    return Health()

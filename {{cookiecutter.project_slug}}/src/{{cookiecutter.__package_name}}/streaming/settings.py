@@ -1,0 +1,178 @@
+"""Types of settings, and how an invalid setting stops the start."""
+
+#{% if cookiecutter.__uses.origins %}
+import json
+#{% endif %}
+import re
+import sys
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, NoReturn, TypeVar
+
+from pydantic import (
+#{% if cookiecutter.__uses.origins or cookiecutter.__uses.exports %}
+    AfterValidator,
+#{% endif %}
+    BeforeValidator,
+    Field,
+#{% if cookiecutter.__uses.tokens %}
+    SecretStr,
+#{% endif %}
+    ValidationError,
+)
+#{% if cookiecutter.__uses.origins %}
+from pydantic_settings import BaseSettings, NoDecode
+#{% else %}
+from pydantic_settings import BaseSettings
+#{% endif %}
+#{% if cookiecutter.__uses.redis %}
+from redis.asyncio.connection import parse_url
+#{% endif %}
+#{% if cookiecutter.__uses.exports %}
+from sqlalchemy import make_url
+from sqlalchemy.exc import ArgumentError
+#{% endif %}
+from uvicorn.config import STARTUP_FAILURE
+#{% if cookiecutter.__uses.tokens %}
+
+from .access.hosts import host_name, is_address
+from .access.tokens import B64TOKEN, Scope, parse_tokens
+#{% endif %}
+
+LogLevel = Annotated[
+    Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"],
+    BeforeValidator(lambda level: str(level).upper()),
+]
+Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+CREDENTIALS = re.compile(r"(?<=:).*(?=@)|(?<=\?).*", re.DOTALL)
+#{% if cookiecutter.__uses.tokens %}
+SECRETS = {"API_TOKEN", "API_TOKENS", "SESSION_SECRET"}
+#{% endif %}
+#{% if cookiecutter.__uses.exports %}
+
+
+def validate_database_url(url: str) -> str:
+    """Return `url` with the driver that the engine uses. Raises `ValueError`."""
+#{% if cookiecutter.__uses.sqlite %}
+    expected = "expected the URL of a file, for example sqlite:///data.db or sqlite:////srv/data.db"
+    try:
+        parsed = make_url(url)
+    except ArgumentError:
+        raise ValueError(expected) from None
+    if parsed.get_backend_name() != "sqlite" or parsed.database in (None, "", ":memory:"):
+        raise ValueError(expected)
+    return parsed.set(drivername="sqlite").render_as_string(hide_password=False)
+#{% else %}
+    expected = "expected a URL like postgresql://user:password@host:port/name"
+    try:
+        parsed = make_url(url)
+    except ArgumentError:
+        raise ValueError(expected) from None
+    if parsed.get_backend_name() != "postgresql":
+        raise ValueError(expected)
+    return parsed.set(drivername="postgresql+psycopg").render_as_string(hide_password=False)
+#{% endif %}
+
+
+DatabaseURL = Annotated[str, AfterValidator(validate_database_url)]
+#{% endif %}
+#{% if cookiecutter.__uses.redis %}
+
+
+def validate_redis_url(url: str) -> str:
+    """Return `url`. Raises `ValueError`."""
+    try:
+        parse_url(url)
+    except ValueError:
+        raise ValueError("expected a URL like redis://user:password@host:port/0") from None
+    return url
+
+
+RedisURL = Annotated[str, AfterValidator(validate_redis_url)]
+#{% endif %}
+#{% if cookiecutter.__uses.origins %}
+
+ORIGIN = re.compile(r"http://[^\s/?#@*]+(?<!:80)|https://[^\s/?#@*]+(?<!:443)")
+
+
+def split_list(value: Any) -> Any:
+    """Return the items of a list in JSON, or separated by commas. Raises `ValueError`."""
+    if not isinstance(value, str):
+        return value
+    if value.lstrip().startswith("["):
+        try:
+            return json.loads(value)
+        except json.JSONDecodeError:
+            raise ValueError("expected values separated by commas") from None
+    return [item.strip() for item in value.split(",") if item.strip()]
+
+
+def validate_origin(origin: str) -> str:
+    """Return `origin` in lower case. Raises `ValueError` unless it has the form of RFC 6454."""
+    if not ORIGIN.fullmatch(origin.lower()):
+        raise ValueError("expected origins like https://app.example.com, separated by commas")
+    return origin.lower()
+
+
+Origins = Annotated[
+    tuple[Annotated[str, AfterValidator(validate_origin)], ...],
+    NoDecode,
+    BeforeValidator(split_list),
+]
+#{% endif %}
+#{% if cookiecutter.__uses.tokens %}
+
+
+def validate_host(name: str) -> str:
+    """Return `name` in lower case. Raises `ValueError` unless it is a host name without a port."""
+    if "*" in name or not (is_address(name) or host_name(name) == name.lower()):
+        raise ValueError("expected host names without ports, separated by commas")
+    return name.lower()
+
+
+def validate_token(token: SecretStr | None) -> SecretStr | None:
+    """Return `token`, `None` if it is empty. Raises `ValueError`."""
+    if token and not B64TOKEN.fullmatch(token.get_secret_value()):
+        raise ValueError("expected letters, digits and -._~+/")
+    return token or None
+
+
+HostNames = Annotated[
+    tuple[Annotated[str, AfterValidator(validate_host)], ...], NoDecode, BeforeValidator(split_list)
+]
+Token = Annotated[SecretStr | None, AfterValidator(validate_token)]
+TokenScopes = Annotated[
+    dict[str, frozenset[Scope]], NoDecode, BeforeValidator(parse_tokens), Field(repr=False)
+]
+#{% endif %}
+
+
+SettingsT = TypeVar("SettingsT", bound=BaseSettings)
+
+
+def read_settings(settings_class: type[SettingsT]) -> SettingsT:
+    """Return the settings. An invalid one exits the process with one line."""
+    try:
+        return settings_class()
+    except ValidationError as error:
+        exit_with("; ".join(map(describe, error.errors())))
+
+
+def exit_with(message: str) -> NoReturn:
+    """Exit the process with one line and the status of a failed start."""
+    print(message, file=sys.stderr)
+    # uvicorn and gunicorn do not restart a worker with this status.
+    sys.exit(STARTUP_FAILURE)
+
+
+def describe(error: Mapping[str, Any]) -> str:
+    """Return a sentence about an invalid setting, without credentials."""
+    # For an invalid item of a list this is the setting, not the item.
+    name = str(error["loc"][0]).upper()
+    message = error["msg"].removeprefix("Value error, ")
+    message = message.replace("Input should be", "expected").partition(", unable")[0]
+#{% if cookiecutter.__uses.tokens %}
+    value = "***" if name in SECRETS else repr(CREDENTIALS.sub("***", str(error["input"])))
+#{% else %}
+    value = repr(CREDENTIALS.sub("***", str(error["input"])))
+#{% endif %}
+    return f"Invalid {name}={value}: {message}"
