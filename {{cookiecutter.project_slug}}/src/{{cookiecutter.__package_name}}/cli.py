@@ -30,12 +30,12 @@ from .streaming.access.tokens import Scope, dotenv_line, generate_token, hash_to
 from .streaming.client import add_client_commands
 #{% endif %}
 #{% if cookiecutter.__uses.memory %}
-from .streaming.events import require_one_worker
+from .streaming.events.memory import require_one_worker
 #{% endif %}
 #{% if cookiecutter.__uses.sqlite %}
-from .streaming.exports import SQLite
+from .streaming.exports.sqlite import SQLite
 #{% elif cookiecutter.__uses.postgresql %}
-from .streaming.exports import PostgreSQL
+from .streaming.exports.postgresql import PostgreSQL
 #{% endif %}
 #{% if cookiecutter.__uses.exports %}
 from .tables import metadata

@@ -34,32 +34,45 @@ from . import __version__
 #{% endif %}
 #{% if cookiecutter.__uses.exports %}
 from .exports import EXPORTS
+#{% endif %}
+#{% if cookiecutter.__uses.security_headers %}
+from .headers import SECURITY_HEADERS
+#{% endif %}
+#{% if cookiecutter.__uses.exports %}
 from .samples import SAMPLES
 #{% endif %}
 from .settings import Settings, load_settings
 #{% if cookiecutter.__uses.tokens %}
-#{% if cookiecutter.__uses.console %}
-from .streaming.access import HostMiddleware, Sessions, TokenBackend, session_routes
-#{% else %}
-from .streaming.access import PUBLIC, HostMiddleware, Sessions, TokenBackend, session_routes
+from .streaming.access.authentication import TokenBackend
+#{% if not cookiecutter.__uses.console %}
+from .streaming.access.dependencies import PUBLIC
 #{% endif %}
+from .streaming.access.hosts import HostMiddleware
+from .streaming.access.sessions import Sessions
+from .streaming.access.sessions import router as session_routes
 #{% endif %}
 from .streaming.docs import install_docs
+#{% if cookiecutter.__uses.sse %}
+from .streaming.events.fanout import Fanout
+from .streaming.events.jobs import Jobs
 #{% if cookiecutter.__uses.memory %}
-from .streaming.events import Fanout, Jobs, MemoryBroker, event_routes, require_one_worker
-#{% elif cookiecutter.__uses.redis %}
-from .streaming.events import Fanout, Jobs, RedisBroker, event_routes
+from .streaming.events.memory import MemoryBroker, require_one_worker
+#{% else %}
+from .streaming.events.redis import RedisBroker
+#{% endif %}
+from .streaming.events.routes import router as event_routes
 #{% endif %}
 #{% if cookiecutter.__uses.compression %}
-#{% if cookiecutter.__uses.sqlite %}
-from .streaming.exports import SQLite, export_routes, install_compression
-#{% else %}
-from .streaming.exports import PostgreSQL, export_routes, install_compression
+from .streaming.exports.compression import install_compression
 #{% endif %}
-#{% elif cookiecutter.__uses.sqlite %}
-from .streaming.exports import SQLite, export_routes
-#{% elif cookiecutter.__uses.postgresql %}
-from .streaming.exports import PostgreSQL, export_routes
+#{% if cookiecutter.__uses.postgresql %}
+from .streaming.exports.postgresql import PostgreSQL
+#{% endif %}
+#{% if cookiecutter.__uses.exports %}
+from .streaming.exports.routes import export_routes
+#{% endif %}
+#{% if cookiecutter.__uses.sqlite %}
+from .streaming.exports.sqlite import SQLite
 #{% endif %}
 #{% if cookiecutter.__uses.request_id and cookiecutter.__uses.security_headers %}
 from .streaming.headers import RequestIdMiddleware, SecurityHeadersMiddleware
@@ -231,7 +244,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         )
 #{% endif %}
 #{% if cookiecutter.__uses.security_headers %}
-    app.add_middleware(SecurityHeadersMiddleware)
+    app.add_middleware(SecurityHeadersMiddleware, headers=SECURITY_HEADERS)
 #{% endif %}
 #{% if cookiecutter.__uses.request_id %}
     app.add_middleware(RequestIdMiddleware)

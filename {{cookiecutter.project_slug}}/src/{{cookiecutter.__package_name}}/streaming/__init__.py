@@ -4,74 +4,31 @@ It is replaced as a whole by `cruft update`; the application around it is yours 
 """
 
 #{% if cookiecutter.__uses.tokens %}
-from .access import GUARDED, PUBLIC, Caller, Scope, requires
+from .access.dependencies import GUARDED as GUARDED
+from .access.dependencies import PUBLIC as PUBLIC
+from .access.dependencies import Caller as Caller
+from .access.dependencies import requires as requires
+from .access.tokens import Scope as Scope
 #{% endif %}
 #{% if cookiecutter.__uses.sse %}
-from .events import (
-    BODY_ERRORS,
-    EARLIEST,
-    BrokerDep,
-    EventName,
-    JobsDep,
-    Topic,
-    TopicFinished,
-    Topics,
-)
+from .events.broker import EARLIEST as EARLIEST
+from .events.broker import TopicFinished as TopicFinished
+from .events.jobs import JobsDep as JobsDep
+from .events.routes import BODY_ERRORS as BODY_ERRORS
+from .events.routes import BrokerDep as BrokerDep
+from .events.routes import EventName as EventName
+from .events.routes import Topic as Topic
+from .events.routes import Topics as Topics
 #{% endif %}
 #{% if cookiecutter.__uses.exports %}
+from .exports.routes import Export as Export
+#{% endif %}
 #{% if cookiecutter.__uses.sqlite %}
-from .exports import Export, Timestamp
-#{% else %}
-from .exports import Export
+from .exports.sqlite import Timestamp as Timestamp
 #{% endif %}
-#{% endif %}
-from .openapi import retry_later, stream_responses
-from .registry import Chunk, Reason
-from .response import StreamResponse
-from .routes import StreamRoute
-
-__all__ = [
-#{% if cookiecutter.__uses.sse %}
-    "BODY_ERRORS",
-    "EARLIEST",
-#{% endif %}
-#{% if cookiecutter.__uses.tokens %}
-    "GUARDED",
-    "PUBLIC",
-#{% endif %}
-#{% if cookiecutter.__uses.sse %}
-    "BrokerDep",
-#{% endif %}
-#{% if cookiecutter.__uses.tokens %}
-    "Caller",
-#{% endif %}
-    "Chunk",
-#{% if cookiecutter.__uses.sse %}
-    "EventName",
-#{% endif %}
-#{% if cookiecutter.__uses.exports %}
-    "Export",
-#{% endif %}
-#{% if cookiecutter.__uses.sse %}
-    "JobsDep",
-#{% endif %}
-    "Reason",
-#{% if cookiecutter.__uses.tokens %}
-    "Scope",
-#{% endif %}
-    "StreamResponse",
-    "StreamRoute",
-#{% if cookiecutter.__uses.sqlite %}
-    "Timestamp",
-#{% endif %}
-#{% if cookiecutter.__uses.sse %}
-    "Topic",
-    "TopicFinished",
-    "Topics",
-#{% endif %}
-#{% if cookiecutter.__uses.tokens %}
-    "requires",
-#{% endif %}
-    "retry_later",
-    "stream_responses",
-]
+from .openapi import retry_later as retry_later
+from .openapi import stream_responses as stream_responses
+from .registry import Chunk as Chunk
+from .registry import Reason as Reason
+from .response import StreamResponse as StreamResponse
+from .routes import StreamRoute as StreamRoute

@@ -8,7 +8,7 @@ from fastapi.responses import FileResponse
 from fastapi.staticfiles import StaticFiles
 #{% if cookiecutter.__uses.tokens %}
 
-from .access import PUBLIC
+from .access.dependencies import PUBLIC
 #{% endif %}
 
 PAGES = Path(__file__).parent / "docs"

@@ -9,7 +9,11 @@
 #{% if cookiecutter.__uses.request_id %}
 import re
 #{% endif %}
+#{% if cookiecutter.__uses.security_headers %}
+from collections.abc import Awaitable, Mapping
+#{% else %}
 from collections.abc import Awaitable
+#{% endif %}
 #{% if cookiecutter.__uses.request_id %}
 from contextvars import ContextVar
 from uuid import uuid4
@@ -59,53 +63,22 @@ class RequestIdMiddleware:
 #{% if cookiecutter.__uses.request_id %}
 
 #{% endif %}
-CONTENT_SECURITY_POLICY = "; ".join(
-    (
-        "default-src 'none'",
-        "script-src 'self'",
-        "style-src 'self'",
-        "img-src 'self' data:",
-        "connect-src 'self'",
-        "base-uri 'none'",
-        "form-action 'none'",
-        "frame-ancestors 'none'",
-    )
-)
-# Features that the pages of this service do not use.
-PERMISSIONS_POLICY = (
-    "accelerometer=(), autoplay=(), camera=(), clipboard-read=(), display-capture=(), "
-    "encrypted-media=(), fullscreen=(), gamepad=(), geolocation=(), gyroscope=(), hid=(), "
-    "idle-detection=(), magnetometer=(), microphone=(), midi=(), payment=(), "
-    "picture-in-picture=(), publickey-credentials-get=(), screen-wake-lock=(), serial=(), usb=(), "
-    "xr-spatial-tracking=()"
-)
-SECURITY_HEADERS = {
-    "Content-Security-Policy": CONTENT_SECURITY_POLICY,
-    "Cross-Origin-Embedder-Policy": "require-corp",
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Permissions-Policy": PERMISSIONS_POLICY,
-    "Referrer-Policy": "no-referrer",
-    "X-Content-Type-Options": "nosniff",
-    "X-DNS-Prefetch-Control": "off",
-    "X-Frame-Options": "DENY",
-    "X-Permitted-Cross-Domain-Policies": "none",
-}
 HSTS = {"Strict-Transport-Security": "max-age=63072000; includeSubDomains"}
 """Sent over HTTPS only (RFC 6797, section 7.2)."""
 
 
 class SecurityHeadersMiddleware:
-    """Sets the headers of the OWASP Secure Headers Project where a response does not set them."""
+    """Sets `headers` where a response does not set them itself, and HSTS over HTTPS."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, headers: Mapping[str, str]) -> None:
         self.app = app
+        self._headers = dict(headers)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        security_headers = SECURITY_HEADERS | (HSTS if scope["scheme"] == "https" else {})
+        security_headers = self._headers | (HSTS if scope["scheme"] == "https" else {})
 
         def send_with_headers(message: Message) -> Awaitable[None]:
             if message["type"] == "http.response.start":

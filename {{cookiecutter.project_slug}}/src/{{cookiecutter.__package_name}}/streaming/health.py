@@ -9,7 +9,7 @@ from fastapi import APIRouter, HTTPException, Request
 from pydantic import BaseModel
 #{% if cookiecutter.__uses.tokens %}
 
-from .access import PUBLIC
+from .access.dependencies import PUBLIC
 #{% endif %}
 
 logger = logging.getLogger(__name__)

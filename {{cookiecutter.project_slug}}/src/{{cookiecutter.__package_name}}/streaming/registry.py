@@ -6,6 +6,7 @@ import threading
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
 from enum import StrEnum
 from time import monotonic
 from types import FrameType
@@ -112,25 +113,20 @@ class Stream:
         self.bytes += len(chunk.data)
 
 
+@dataclass(eq=False, kw_only=True)
 class Streams:
     """Admits streams, and drains them on shutdown.
 
     `send_timeout`, `max_seconds` (0: no limit) and `grace` are in seconds.
     """
 
-    def __init__(
-        self, *, send_timeout: float, max_seconds: float, max_per_client: int, grace: float
-    ) -> None:
-        self.send_timeout = send_timeout
-        self.max_seconds = max_seconds
-        self.max_per_client = max_per_client
-        self.grace = grace
-        self.draining = False
-        self._open: set[Stream] = set()
-        self._clients: Counter[str] = Counter()
-
-    def __len__(self) -> int:
-        return len(self._open)
+    send_timeout: float
+    max_seconds: float
+    max_per_client: int
+    grace: float
+    draining: bool = field(default=False, init=False)
+    _open: set[Stream] = field(default_factory=set, init=False)
+    _clients: Counter[str] = field(default_factory=Counter, init=False)
 
     @contextmanager
     def admit(self, client: str, *, endless: bool) -> Iterator[Stream]:

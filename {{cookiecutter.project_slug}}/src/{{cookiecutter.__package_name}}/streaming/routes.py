@@ -10,7 +10,7 @@ from starlette.types import Message
 #{% endif %}
 #{% if cookiecutter.__uses.tokens %}
 
-from .access import Requires
+from .access.dependencies import Requires
 #{% endif %}
 
 

@@ -34,7 +34,7 @@ from sqlalchemy.exc import ArgumentError
 from uvicorn.config import STARTUP_FAILURE
 #{% if cookiecutter.__uses.tokens %}
 
-from .access.hosts import host_name, is_address
+from .access.hosts import host_name, parse_address
 from .access.tokens import B64TOKEN, Scope, parse_tokens
 #{% endif %}
 
@@ -124,7 +124,7 @@ Origins = Annotated[
 
 def validate_host(name: str) -> str:
     """Return `name` in lower case. Raises `ValueError` unless it is a host name without a port."""
-    if "*" in name or not (is_address(name) or host_name(name) == name.lower()):
+    if "*" in name or (parse_address(name) is None and host_name(name) != name.lower()):
         raise ValueError("expected host names without ports, separated by commas")
     return name.lower()
 

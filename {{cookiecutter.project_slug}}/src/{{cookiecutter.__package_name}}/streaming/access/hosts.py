@@ -1,7 +1,7 @@
 """Protection of a service without tokens: only this machine, and no DNS rebinding."""
 
 from collections.abc import Collection
-from ipaddress import IPv6Address, ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
@@ -54,9 +54,9 @@ def is_local(scope: Scope, headers: Headers) -> bool:
         return False
     forwarded = ",".join(headers.getlist("x-forwarded-for"))
     if not forwarded:
-        return is_loopback(client[0]) or not is_address(client[0])
-    hops = (client[0], *map(str.strip, forwarded.split(",")))
-    return all(is_address(hop) and is_loopback(hop) for hop in hops)
+        return is_loopback(client[0]) or parse_address(client[0]) is None
+    hops = [parse_address(hop.strip()) for hop in (client[0], *forwarded.split(","))]
+    return all(hop is not None and hop.is_loopback for hop in hops)
 
 
 def host_name(host: str) -> str:
@@ -67,26 +67,23 @@ def host_name(host: str) -> str:
         return ""
 
 
-def is_loopback(host: str) -> bool:
-    """Return whether `host`, a name or an address, is the loopback interface."""
+def parse_address(host: str) -> IPv4Address | IPv6Address | None:
+    """Return the IP address that `host` is; `None` for a name."""
     try:
         address = ip_address(host)
     except ValueError:
+        return None
+    return getattr(address, "ipv4_mapped", None) or address
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether `host`, a name or an address, is the loopback interface."""
+    address = parse_address(host)
+    if address is None:
         return host == "localhost" or host.endswith(".localhost")
-    if isinstance(address, IPv6Address):
-        address = address.ipv4_mapped or address
     return address.is_loopback
-
-
-def is_address(host: str) -> bool:
-    """Return whether `host` is an IP address."""
-    try:
-        ip_address(host)
-    except ValueError:
-        return False
-    return True
 
 
 def is_public_name(host: str) -> bool:
     """Return whether `host` is a name that others can register: one with a dot."""
-    return "." in host and not is_address(host) and not is_loopback(host)
+    return "." in host and parse_address(host) is None and not is_loopback(host)

@@ -27,10 +27,10 @@ import httpx2
 import typer
 
 #{% if cookiecutter.__uses.sse %}
-from ..events import EARLIEST
+from ..events.broker import EARLIEST
 #{% endif %}
 #{% if cookiecutter.__uses.exports %}
-from ..exports import Export
+from ..exports.routes import Export
 #{% endif %}
 #{% if cookiecutter.__uses.exports %}
 from .download import READ_TIMEOUT_SECONDS, STDOUT, Download

@@ -11,7 +11,8 @@ import types
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterator, Sequence
 from contextlib import contextmanager
-from contextvars import copy_context
+from contextvars import Context, copy_context
+from dataclasses import dataclass, field
 from typing import Any
 
 from starlette.types import Message, Send
@@ -91,65 +92,41 @@ class Fanout:
             subscriber.tick()
 
 
+@dataclass(eq=False, slots=True)
 class Subscriber:
     """A stream of `topics`: where its events come from, and where they are sent.
 
     `steps` says that `send` is expected to complete in one step; otherwise each chunk has a task.
     """
 
-    __slots__ = (
-        "_chunks",
-        "_context",
-        "_fanout",
-        "_is_idle",
-        "_is_open",
-        "_is_scheduled",
-        "_send",
-        "_sending",
-        "_steps",
-        "_stream",
-        "_topics",
-        "subscription",
-    )
-
-    def __init__(
-        self,
-        fanout: Fanout,
-        topics: Sequence[str],
-        subscription: Subscription,
-        stream: Stream,
-        send: Send,
-        *,
-        steps: bool,
-    ) -> None:
-        self.subscription = subscription
-        self._fanout = fanout
-        self._topics = topics
-        self._stream = stream
-        self._send = send
-        self._steps = steps
-        # A stream sends in its own context, whoever published the event.
-        self._context = copy_context()
-        # Last chunk first. A list: an empty deque takes more memory than the rest of the object.
-        self._chunks: list[Chunk] = []
-        self._sending: asyncio.Task[None] | None = None
-        self._is_scheduled = False
-        self._is_idle = False
-        self._is_open = True
+    fanout: Fanout
+    topics: Sequence[str]
+    subscription: Subscription
+    stream: Stream
+    send: Send
+    steps: bool
+    # A stream sends in its own context, whoever published the event.
+    context: Context = field(default_factory=copy_context)
+    # Last chunk first. A list: an empty deque takes more memory than the rest of the object.
+    chunks: list[Chunk] = field(default_factory=list)
+    sending: asyncio.Task[None] | None = None
+    is_scheduled: bool = False
+    is_idle: bool = False
+    is_open: bool = True
 
     def schedule(self) -> None:
         """Call `flush` soon, once."""
-        if not self._is_scheduled:
-            self._is_scheduled = True
-            self._fanout.schedule(self)
+        if not self.is_scheduled:
+            self.is_scheduled = True
+            self.fanout.schedule(self)
 
     def flush(self) -> None:
         """Send what is waiting, until the client has to catch up. A failure ends this stream only."""
-        self._is_scheduled = False
+        self.is_scheduled = False
         try:
-            while self._is_open and not self._sending:
-                if self._chunks:
-                    self._start_sending(self._chunks.pop())
+            while self.is_open and not self.sending:
+                if self.chunks:
+                    self._start_sending(self.chunks.pop())
                 elif self.subscription.is_ready:
                     self._refill()
                 else:
@@ -159,39 +136,39 @@ class Subscriber:
 
     def tick(self) -> None:
         """Send a heartbeat if nothing was sent since the last tick."""
-        if self._is_idle and not self._chunks:
-            self._chunks.append(HEARTBEAT_CHUNK)
+        if self.is_idle and not self.chunks:
+            self.chunks.append(HEARTBEAT_CHUNK)
             self.schedule()
-        self._is_idle = True
+        self.is_idle = True
 
     async def settle(self) -> None:
         """Wait for the last chunk of a finished stream, which the server may report first."""
-        if self._sending and not self._chunks and not self.subscription.is_open:
-            await asyncio.wait([self._sending])
+        if self.sending and not self.chunks and not self.subscription.is_open:
+            await asyncio.wait([self.sending])
 
     async def close(self) -> None:
         """Stop sending; cancel a chunk that waits for the client."""
-        self._is_open = False
-        if self._sending:
-            self._sending.cancel()
-            await asyncio.wait([self._sending])
+        self.is_open = False
+        if self.sending:
+            self.sending.cancel()
+            await asyncio.wait([self.sending])
 
     def _refill(self) -> None:
         events = self.subscription.take()
         if events:
-            self._chunks.extend(reversed(self._fanout.chunks(self._topics, events)))
+            self.chunks.extend(reversed(self.fanout.chunks(self.topics, events)))
         else:
-            self._chunks.append(LAST_CHUNK)
+            self.chunks.append(LAST_CHUNK)
 
     def _start_sending(self, chunk: Chunk) -> None:
         """Send a chunk: in one step, or else in a task."""
         message = body_message(chunk)
-        if not self._steps:
-            self._complete_in_task(lambda: self._send(message), chunk)
+        if not self.steps:
+            self._complete_in_task(lambda: self.send(message), chunk)
             return
         try:
-            sending: Any = self._context.run(self._send, message)
-            awaited = self._context.run(sending.send, None)
+            sending: Any = self.context.run(self.send, message)
+            awaited = self.context.run(sending.send, None)
         except StopIteration:
             self._sent(chunk)
         except asyncio.CancelledError:
@@ -205,39 +182,39 @@ class Subscriber:
         self, send: Callable[[], Awaitable[None]], chunk: Chunk
     ) -> asyncio.Task[None]:
         loop = asyncio.get_running_loop()
-        self._sending = loop.create_task(self._complete(send, chunk), context=self._context)
-        return self._sending
+        self.sending = loop.create_task(self._complete(send, chunk), context=self.context)
+        return self.sending
 
     async def _complete(self, send: Callable[[], Awaitable[None]], chunk: Chunk) -> None:
         try:
-            async with asyncio.timeout(self._stream.send_timeout):
+            async with asyncio.timeout(self.stream.send_timeout):
                 await send()
         except TimeoutError:
             self._fail(SlowReader())
         except asyncio.CancelledError:
-            if self._is_open:
+            if self.is_open:
                 self._fail(SendCancelled())
             raise
         except Exception as failure:
             self._fail(failure)
         else:
-            self._sending = None
+            self.sending = None
             self._sent(chunk)
             self.schedule()
 
     def _sent(self, chunk: Chunk) -> None:
-        self._is_idle = False
-        self._stream.count(chunk)
+        self.is_idle = False
+        self.stream.count(chunk)
         if chunk is LAST_CHUNK:
-            self._is_open = False
-            self._stream.end(Reason.COMPLETE)
+            self.is_open = False
+            self.stream.end(Reason.COMPLETE)
 
     def _fail(self, failure: Exception) -> None:
-        self._is_open = False
+        self.is_open = False
         if isinstance(failure, SlowReader):
-            self._stream.end(Reason.SLOW_READER)
+            self.stream.end(Reason.SLOW_READER)
         else:
-            self._stream.end(Reason.ERROR, failure)
+            self.stream.end(Reason.ERROR, failure)
 
 
 class ObservedSend:

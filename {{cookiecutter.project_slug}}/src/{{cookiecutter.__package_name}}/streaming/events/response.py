@@ -60,9 +60,8 @@ class EventStreamResponse(StreamResponse):
         async with self._broker.subscribe(self._topics, self._last_event_id) as subscription:
             observed = ObservedSend(send)
             await self.send_chunk(stream, observed, Chunk(opening(self._topics, subscription), 0))
-            subscriber = Subscriber(
-                self._fanout, self._topics, subscription, stream, send, steps=not observed.waited
-            )
+            steps = not observed.waited
+            subscriber = Subscriber(self._fanout, self._topics, subscription, stream, send, steps)
             try:
                 with self._fanout.serving(subscriber):
                     await until_disconnected(receive)

@@ -7,7 +7,8 @@ from fastapi import APIRouter, Depends, Header, HTTPException, Path, Query, Requ
 from pydantic import BaseModel, Field
 
 #{% if cookiecutter.__uses.tokens %}
-from ..access import GUARDED, Scope, requires
+from ..access.dependencies import GUARDED, requires
+from ..access.tokens import Scope
 #{% endif %}
 from ..openapi import stream_responses
 from ..routes import StreamRoute

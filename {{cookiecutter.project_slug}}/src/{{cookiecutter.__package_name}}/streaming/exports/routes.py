@@ -9,7 +9,8 @@ from pydantic import BaseModel, Field, create_model
 from sqlalchemy import Column, Table, select
 
 #{% if cookiecutter.__uses.tokens %}
-from ..access import GUARDED, Scope, requires
+from ..access.dependencies import GUARDED, requires
+from ..access.tokens import Scope
 #{% endif %}
 from ..openapi import stream_responses
 from ..routes import StreamRoute
