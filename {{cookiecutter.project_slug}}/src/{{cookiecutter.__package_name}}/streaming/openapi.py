@@ -5,11 +5,8 @@ from typing import Any
 
 from fastapi import FastAPI
 from pydantic import BaseModel
-from pydantic.json_schema import models_json_schema
 
 from .problems import PROBLEM
-
-SCHEMAS = "#/components/schemas/"
 
 
 class FieldError(BaseModel):
@@ -29,30 +26,31 @@ class Problem(BaseModel):
     errors: list[FieldError] = []
 
 
-_, PROBLEM_SCHEMAS = models_json_schema([(Problem, "validation")], ref_template=SCHEMAS + "{model}")
-
-
 class StreamingAPI(FastAPI):
     """A FastAPI application whose description documents streams and problem documents."""
 
     def openapi(self) -> dict[str, Any]:
-        """Return the description, corrected where FastAPI documents what is not sent.
-
-        These are its own 422, a schema of the whole body beside that of a stream's items, and
 #{% if cookiecutter.__uses.tokens %}
-        `security` in a service without tokens.
-#{% else %}
-        nothing else.
-#{% endif %}
+        """Return the description, without what FastAPI documents and the service does not send.
+
+        These are its own 422, a schema of the body beside that of a stream's items, and security
+        requirements in a service without tokens.
         """
+#{% else %}
+        """Return the description, without what FastAPI documents and the service does not send.
+
+        These are its own 422, and a schema of the body beside that of a stream's items.
+        """
+#{% endif %}
         document = super().openapi()
         # The version that has `itemSchema`.
         document["openapi"] = "3.2.0"
         schemas = document.setdefault("components", {}).setdefault("schemas", {})
-        schemas.update(PROBLEM_SCHEMAS["$defs"])
+        schema = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
+        schemas |= schema.pop("$defs") | {"Problem": schema}
         for unused in ("HTTPValidationError", "ValidationError"):
             schemas.pop(unused, None)
-        problem = {PROBLEM: {"schema": {"$ref": SCHEMAS + Problem.__name__}}}
+        problem = {PROBLEM: {"schema": {"$ref": "#/components/schemas/Problem"}}}
         for path in document["paths"].values():
             for operation in path.values():
                 for status, response in operation["responses"].items():

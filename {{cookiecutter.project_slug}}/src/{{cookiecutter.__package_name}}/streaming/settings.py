@@ -1,8 +1,5 @@
 """Types of settings, and how an invalid setting stops the start."""
 
-#{% if cookiecutter.__uses.origins %}
-import json
-#{% endif %}
 import re
 import sys
 from collections.abc import Mapping
@@ -95,15 +92,10 @@ ORIGIN = re.compile(r"http://[^\s/?#@*]+(?<!:80)|https://[^\s/?#@*]+(?<!:443)")
 
 
 def split_list(value: Any) -> Any:
-    """Return the items of a list in JSON, or separated by commas. Raises `ValueError`."""
-    if not isinstance(value, str):
-        return value
-    if value.lstrip().startswith("["):
-        try:
-            return json.loads(value)
-        except json.JSONDecodeError:
-            raise ValueError("expected values separated by commas") from None
-    return [item.strip() for item in value.split(",") if item.strip()]
+    """Return the items of a list that are separated by commas."""
+    if isinstance(value, str):
+        return [item.strip() for item in value.split(",") if item.strip()]
+    return value
 
 
 def validate_origin(origin: str) -> str:

@@ -1,6 +1,5 @@
 """Sessions: a cookie for browsers, whose EventSource cannot send a token."""
 
-from collections.abc import Mapping
 from secrets import token_bytes
 from typing import Annotated
 
@@ -10,8 +9,6 @@ from pydantic import BaseModel
 
 from .dependencies import COOKIE, PUBLIC, UNAUTHORIZED, Caller, require_token
 from .tokens import Scope, Tokens
-
-NAME_DIGITS = 16
 
 
 class Sessions:
@@ -23,25 +20,20 @@ class Sessions:
 
     def __init__(self, tokens: Tokens, secret: str | None, seconds: int) -> None:
         self.seconds = seconds
-        self._tokens: Mapping[str, str] = {session_name(token): token for token in tokens}
+        self._tokens = tokens
         self._signer = TimestampSigner(secret or token_bytes(32), salt="session")
 
     def sign(self, token_hash: str) -> str:
         """Return the cookie of a session."""
-        return self._signer.sign(session_name(token_hash)).decode()
+        return self._signer.sign(token_hash).decode()
 
     def verify(self, cookie: str) -> str | None:
         """Return the hash of the session's token; `None` for an invalid or expired cookie."""
         try:
-            name = self._signer.unsign(cookie, max_age=self.seconds).decode()
+            token_hash = self._signer.unsign(cookie, max_age=self.seconds).decode()
         except BadSignature:
             return None
-        return self._tokens.get(name)
-
-
-def session_name(token_hash: str) -> str:
-    """Return the part of a token's hash that identifies it in a cookie."""
-    return token_hash[-NAME_DIGITS:]
+        return token_hash if token_hash in self._tokens else None
 
 
 class Session(BaseModel):

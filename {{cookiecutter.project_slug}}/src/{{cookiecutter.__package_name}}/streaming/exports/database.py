@@ -1,12 +1,12 @@
 """What both databases have in common: tables, samples, the health check."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from itertools import islice
 from threading import Lock
-from typing import Any, Protocol
+from typing import Any
 
 from anyio import to_thread
 from sqlalchemy import Connection, Engine, MetaData, Select, Table, inspect, select
@@ -16,16 +16,6 @@ Samples = Mapping[Table, Callable[[int], Mapping[str, Any]]]
 
 SAMPLE_ROWS = 1000
 SEED_BATCH = 5000
-
-
-class Cursor(Protocol):
-    """The rows of a running query."""
-
-    def fetchmany(self, size: int, /) -> Sequence[Sequence[Any]]:
-        """Return the next rows, at most `size`; none at the end."""
-
-    def interrupt(self) -> None:
-        """Abort the query, from another thread: `fetchmany` raises."""
 
 
 class Database(ABC):
@@ -48,10 +38,11 @@ class Database(ABC):
             yield connection
 
     @abstractmethod
-    def cursor(self, statement: Select[Any]) -> AbstractContextManager[Cursor]:
-        """Return the rows of `statement` as the driver returns them, read on demand.
+    def cursor(self, statement: Select[Any]) -> AbstractContextManager[Any]:
+        """Return a cursor of `statement`, with `fetchmany(size)` and, from any thread, `interrupt()`.
 
-        SQLAlchemy's rows would cost more than reading and encoding them.
+        Rows are read on demand, as the driver returns them: SQLAlchemy's rows would cost more than
+        reading and encoding them.
         """
 
     @abstractmethod

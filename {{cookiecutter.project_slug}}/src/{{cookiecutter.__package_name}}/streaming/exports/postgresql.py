@@ -9,7 +9,7 @@ from typing import Any, cast
 import psycopg
 from sqlalchemy import Connection, MetaData, Select, Table, create_engine, func, select
 
-from .database import Cursor, Database, Samples
+from .database import Database, Samples
 
 WRITER_LOCK = 0x5EED
 """The advisory lock of writers; an arbitrary number."""
@@ -53,7 +53,7 @@ class PostgreSQL(Database):
         self._exports = BoundedSemaphore(max_exports)
 
     @contextmanager
-    def cursor(self, statement: Select[Any]) -> Iterator[Cursor]:
+    def cursor(self, statement: Select[Any]) -> Iterator["PostgreSQLCursor"]:
         """Implement `Database.cursor`. Raises `TooManyExports`."""
         # Waiting here would block a reader for the streams that could make room.
         if not self._exports.acquire(blocking=False):
@@ -101,11 +101,11 @@ class PostgreSQLCursor:
         self._rows: Any = self._cursor.stream(str(compiled), compiled.params, size=FETCH_ROWS)
 
     def fetchmany(self, size: int, /) -> Sequence[Sequence[Any]]:
-        """Implement `Cursor.fetchmany`."""
+        """Return the next rows, at most `size`; none at the end."""
         return list(islice(self._rows, size))
 
     def interrupt(self) -> None:
-        """Implement `Cursor.interrupt`. After `close` the connection may run another query."""
+        """Abort the query; not after `close`, when the connection may run another."""
         with self._closing, suppress(psycopg.Error):
             if not self._closed:
                 self._connection.cancel_safe(timeout=CANCEL_SECONDS)

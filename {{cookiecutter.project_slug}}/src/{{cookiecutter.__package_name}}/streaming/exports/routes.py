@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, HTTPException, Query, Request, Response
 from pydantic import BaseModel, Field, create_model
@@ -62,13 +62,6 @@ class Export:
         return key
 
 
-class Page(NamedTuple):
-    """The rows that a client requests: after a key, and how many."""
-
-    after: Any
-    limit: int | None
-
-
 def export_routes(exports: Sequence[Export], samples: Samples) -> APIRouter:
     """Return the routes of `exports`; the first two samples of a table are its example."""
     router = APIRouter(
@@ -96,25 +89,25 @@ def add_route(
 ) -> None:
     """Add the route of an export in one format, or in that of `formats` which `Accept` prefers."""
     statement = select(export.table)
+    negotiated = path.endswith(export.name)
 
     async def stream_export(
         request: Request,
-        page: Annotated[Page, Depends(page_parameters(export.key))],
+        page: Annotated[tuple[Any, int | None], Depends(page_parameters(export.key))],
         options: Annotated[Mapping[str, Any], Depends(format_options(formats))],
     ) -> Response:
         rows = Rows(request.app.state.database, statement, export.key).page(*page)
-        if not path.endswith(export.name):
+        if not negotiated:
             return formats[0](rows, export.name, **options)
-        response = negotiate(request.headers.get("accept", "*/*"), formats)(
-            rows, export.name, **options
-        )
+        preferred = negotiate(request.headers.get("accept", "*/*"), formats)
+        response = preferred(rows, export.name, **options)
         response.headers["Vary"] = "Accept"
         return response
 
     names = " or ".join(each.extension.upper() for each in formats)
     examples = {each.media_type: example(each, export, samples) for each in formats}
     responses = stream_responses(f"The rows of `{export.name}`.", row_schema(export), examples)
-    if path.endswith(export.name):
+    if negotiated:
         responses[406] = {"description": "The client accepts none of the formats."}
     for method in ("HEAD", "GET"):
         router.add_api_route(
@@ -132,15 +125,15 @@ def add_route(
 
 
 def page_parameters(key: Column[Any]) -> Callable[..., Any]:
-    """Return the dependency that reads the page of an export."""
+    """Return the dependency that reads `after` and `limit`."""
 
     async def read_page(
         after: Any = None,
         limit: Annotated[
             int | None, Query(ge=0, le=MAX_INTEGER, description="Maximum number of rows")
         ] = None,
-    ) -> Page:
-        return Page(after, limit)
+    ) -> tuple[Any, int | None]:
+        return after, limit
 
     kind = python_type(key)
     if kind is int:

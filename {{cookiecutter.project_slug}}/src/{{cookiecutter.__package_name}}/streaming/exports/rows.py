@@ -10,7 +10,7 @@ from anyio import CancelScope, to_thread
 from sqlalchemy import ColumnElement, Select
 
 from ..registry import Chunk
-from .database import Cursor, Database
+from .database import Database
 
 T = TypeVar("T")
 
@@ -77,7 +77,7 @@ class Reading:
 
     def __init__(self, database: Database, statement: Select[Any], encoder: Encoder) -> None:
         self._database = database
-        self._cursor: Cursor | None = None
+        self._cursor: Any = None
         self._chunks = self._encoded(statement, encoder)
 
     def read(self, number: int) -> asyncio.Future[list[Chunk]]:

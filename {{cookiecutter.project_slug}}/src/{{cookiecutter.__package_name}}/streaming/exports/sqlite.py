@@ -21,7 +21,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.engine.interfaces import DBAPIConnection
 
-from .database import Cursor, Database, Samples
+from .database import Database, Samples
 
 BUSY_SECONDS = 10
 """Time that a writer waits for another."""
@@ -40,7 +40,7 @@ class SQLite(Database):
         super().__init__(engine, metadata, samples, readers=1)
 
     @contextmanager
-    def cursor(self, statement: Select[Any]) -> Iterator[Cursor]:
+    def cursor(self, statement: Select[Any]) -> Iterator["SQLiteCursor"]:
         """Implement `Database.cursor`."""
         with self.connect() as connection, closing(SQLiteCursor(connection, statement)) as cursor:
             yield cursor
@@ -64,14 +64,14 @@ class SQLiteCursor:
         self._closed = False
 
     def fetchmany(self, size: int, /) -> Sequence[Sequence[Any]]:
-        """Implement `Cursor.fetchmany`."""
+        """Return the next rows, at most `size`; none at the end."""
         if self._result is None:
             self._result = self._connection.execute(self._statement)
         rows: Sequence[Sequence[Any]] = self._result.cursor.fetchmany(size)
         return rows
 
     def interrupt(self) -> None:
-        """Implement `Cursor.interrupt`. After `close` the connection may run another query."""
+        """Abort the query; not after `close`, when the connection may run another."""
         with self._closing:
             if not self._closed:
                 self._driver_connection.interrupt()
