@@ -72,7 +72,10 @@ def complete(module: Path) -> None:
 
 
 def is_temporary(generated: Path, answers: Answers) -> bool:
-    """Return whether cruft generates only to compare: it does so in folders like `/tmp/tmp1a2b3c4d`."""
+    """Return whether cruft generates to compare, in a folder such as `/tmp/tmp1a2b3c4d`.
+
+    `cruft diff` generates the recorded answers so, `cruft update` the recorded and the new ones.
+    """
     parent = generated.parent
     return (
         "_output_dir" not in answers  # of cookiecutter itself

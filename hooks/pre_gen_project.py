@@ -54,6 +54,7 @@ PATHS = {
         "src/{package}/tables.py",
         "tests/test_exports.py",
     ],
+    "json": ["src/{package}/streaming/lines.py"],
     "ndjson": ["src/{package}/streaming/exports/ndjson.py"],
     "csv": ["src/{package}/streaming/exports/csv.py"],
     "sqlite": ["src/{package}/streaming/exports/sqlite.py"],
@@ -64,7 +65,7 @@ PATHS = {
     ],
     "headers": ["src/{package}/streaming/headers.py"],
     "request_id": ["tests/test_request_id.py"],
-    "security_headers": ["tests/test_security_headers.py"],
+    "security_headers": ["src/{package}/headers.py", "tests/test_security_headers.py"],
     "tokens": ["docs/security.md", "src/{package}/streaming/access", "tests/test_access.py"],
     "origins": ["src/{package}/streaming/origins.py"],
     "console": ["src/{package}/console", "tests/test_console.py"],
@@ -74,15 +75,21 @@ PATHS = {
     "console csv": ["src/{package}/console/static/exports/csv.js"],
     "console tokens": ["src/{package}/console/static/session.js"],
     "client": ["src/{package}/streaming/client", "tests/test_client.py"],
-    "client sse": ["src/{package}/streaming/client/tail.py"],
-    "client exports": ["src/{package}/streaming/client/download.py"],
+    "client sse": [
+        "src/{package}/streaming/client/position.py",
+        "src/{package}/streaming/client/tail.py",
+    ],
+    "client exports": [
+        "src/{package}/streaming/client/download.py",
+        "src/{package}/streaming/client/formats.py",
+    ],
     "deployment": [".dockerignore", "Dockerfile", "deploy"],
     "deployment servers": ["compose.yaml"],
     "deployment replicas": ["docs/replicas.md"],
 }
 """The paths that a project has only with all uses of the key, which are names of `__uses`."""
 
-USES = {use for key in PATHS for use in key.split()} | {"json"}
+USES = {use for key in PATHS for use in key.split()}
 """The names of `__uses`."""
 
 WORK = Path(".cookiecutter")
@@ -129,11 +136,11 @@ DEPENDENCIES = frozenset(
     mypy_extensions mypyc mysql numpy opentelemetry opentelemetry_api orjson packaging pandas
     pathspec pil pluggy psutil psycopg psycopg_binary psycopg_c py py_test pydantic pydantic_core
     pydantic_extra_types pydantic_settings pygmentize pygments pytest pytest_cov pytest_xdist
-    python_dotenv python_multipart python_socks pyyaml re2 redis requests rich ruff ruff_exe
-    setproctitle setuptools shapely shellingham sniffio socksio sortedcontainers sphinx
-    sqla_plugin_base sqlalchemy sqlcipher3 starlette starlette_compress stubgen stubtest thread
-    toml tomli tomli_w trio truststore typer typing_extensions typing_inspection tzdata urllib3
-    uvicorn uvloop watchdog watchfiles websockets werkzeug wsproto xdist xxhash yaml zstandard
+    python_dotenv python_multipart python_socks pyyaml re2 redis requests rich ruff setproctitle
+    setuptools shapely shellingham sniffio socksio sortedcontainers sphinx sqla_plugin_base
+    sqlalchemy sqlcipher3 starlette starlette_compress stubgen stubtest thread toml tomli tomli_w
+    trio truststore typer typing_extensions typing_inspection tzdata urllib3 uvicorn uvloop
+    watchdog watchfiles websockets werkzeug wsproto xdist xxhash yaml zstandard
     """.split()
 )
 ENVIRONMENT_COMMANDS = frozenset(
@@ -251,7 +258,7 @@ def check_fingerprint(answers: Answers) -> None:
     """
     if answers["__fingerprint"] != fingerprint(answers) or answers["__uses"].keys() != USES:
         expected = (
-            "a replay file as saved, and by this version of the template; "
+            "a replay file as this version of the template saved it; "
             "pass other answers as arguments, for example --no-input sse=no"
         )
         raise InvalidAnswer("__fingerprint", answers["__fingerprint"], expected)

@@ -1,5 +1,6 @@
-"""Fixtures that every test of the template may ask for."""
+"""Fixtures for all tests of the template."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from uuid import uuid4
@@ -8,13 +9,14 @@ import pytest
 from cookiecutter.main import cookiecutter
 
 from support import servers
-from support.project import Bake, Project
+from support.answers import Answers
+from support.project import Bake, Project, Render
 from support.tools import TEMPLATE
 
 
 @pytest.fixture(scope="session")
 def cookiecutter_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Keep cookiecutter's replay files and a user's own defaults out of the tests."""
+    """Keep cookiecutter's replay files and the user's own defaults out of the tests."""
     home = tmp_path_factory.mktemp("cookiecutter")
     config = home / "config.yaml"
     config.write_text(f"cookiecutters_dir: '{home}'\nreplay_dir: '{home}'\n", encoding="utf-8")
@@ -40,20 +42,34 @@ def bake(tmp_path_factory: pytest.TempPathFactory, cookiecutter_home: Path) -> B
 
 
 @pytest.fixture(scope="session")
+def render(bake: Bake) -> Render:
+    """Generate each combination of answers once, for tests that only read the project."""
+    projects: dict[str, Project] = {}
+
+    def render(answers: Answers) -> Project:
+        key = json.dumps(answers, sort_keys=True)
+        if key not in projects:
+            projects[key] = bake(**answers)
+        return projects[key]
+
+    return render
+
+
+@pytest.fixture(scope="session")
 def redis_url() -> Iterator[str]:
-    """Run a Redis for the session; its URL."""
+    """Run a Redis for the session; return its URL."""
     with servers.redis() as url:
         yield url
 
 
 @pytest.fixture(scope="session")
 def postgresql_server() -> Iterator[str]:
-    """Run a PostgreSQL for the session; its URL, without a database's name."""
+    """Run a PostgreSQL for the session; return its URL, without the name of a database."""
     with servers.postgresql() as url:
         yield url
 
 
 @pytest.fixture
 def postgresql_url(postgresql_server: str) -> str:
-    """Create an empty database; its URL."""
+    """Create an empty database; return its URL."""
     return servers.new_database(postgresql_server, f"test_{uuid4().hex}")

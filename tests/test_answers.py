@@ -34,17 +34,17 @@ def test_prompts_have_the_documented_order_and_defaults() -> None:
     assert list(ASKED) == [*texts, *FACTORS]
     assert ASKED["project_name"] == "Streaming API"
     assert ASKED["author_name"] == "Your Name"
-    for name, values in FACTORS.items():
-        assert ASKED[name] == (list(values) if isinstance(values[0], str) else values[0])
+    for prompt, values in FACTORS.items():
+        assert ASKED[prompt] == (list(values) if isinstance(values[0], str) else values[0])
 
 
 def test_prompts_and_choices_have_labels() -> None:
     labels = PROMPTS["__prompts__"]
 
     assert list(labels) == list(ASKED)
-    for name, default in ASKED.items():
+    for prompt, default in ASKED.items():
         if isinstance(default, list):
-            assert list(labels[name]) == ["__prompt__", *default]
+            assert list(labels[prompt]) == ["__prompt__", *default]
 
 
 def test_hook_accepts_every_choice_of_the_prompts() -> None:

@@ -73,7 +73,9 @@ def generated(project: Project) -> dict[str, bytes]:
     }
 
 
-def test_create_generates_what_cookiecutter_does(template: Path, tmp_path: Path, bake: Bake) -> None:
+def test_create_generates_what_cookiecutter_does(
+    template: Path, tmp_path: Path, bake: Bake
+) -> None:
     project = create(template, tmp_path / "with space", csv=False)
 
     assert generated(project) == bake(csv=False).contents

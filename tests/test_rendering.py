@@ -1,4 +1,4 @@
-"""What every combination of answers renders: files, syntax, style, dependencies and words."""
+"""Every variant as rendered: files, syntax, style, dependencies and words."""
 
 import json
 import re
@@ -8,87 +8,107 @@ from pathlib import Path
 
 import pytest
 import yaml
-from jinja2 import Environment
+from jinja2 import Environment, StrictUndefined
 
+import pre_gen_project
 from support.answers import (
+    DECLINED,
     DEFAULT,
     FACTORS,
     Answers,
     covering_set,
-    every_variant,
+    flips,
     name,
     normal,
-    valid,
+    uses,
+    variants,
 )
-from support.project import Bake, Project
+from support.project import Bake, Project, Render
 from support.static import (
     distributions,
     group_dependencies,
-    imported,
     loaded_by_name,
     runtime_dependencies,
 )
 from support.tools import TEMPLATE, require, succeed
 
-Render = Callable[[Answers], Project]
-
+PROJECT = TEMPLATE / "{{cookiecutter.project_slug}}"
 EXPECTED_FILES = (Path(__file__).parent / "files.txt").read_text(encoding="utf-8")
+EXPRESSIONS = Environment(undefined=StrictUndefined, autoescape=True)
+
+VARIABLES = {
+    *("project_name", "project_slug", "description", "author_name", "license"),
+    *("__package_name", "__uses", "__escaped", "__literal"),
+}
+"""The variables that files of the template use: conditions are names of `__uses` alone."""
+
+PARSERS: dict[str, Callable[[str], object]] = {
+    ".toml": tomllib.loads,
+    ".json": json.loads,
+    ".yaml": yaml.safe_load,
+    ".yml": yaml.safe_load,
+    ".py": lambda text: compile(text, "", "exec"),
+}
 
 SETTING_OF = {"pytest-xdist": "numprocesses"}
-"""The settings by which tools are used that are not called by their names."""
+"""Tools that are used through a setting instead of by name."""
 
 MENTIONS = {
     "sse": ["/events/", "Server-Sent Events", "/jobs"],
-    "ndjson": ["/export/items", "NDJSON"],
+    "ndjson": ["NDJSON"],
     "csv": ["/export/users.csv", "CSV_ESCAPE_FORMULAS"],
+    "exports": ["DATABASE_URL", "seed --rows", "/export/"],
     "request_id": ["X-Request-Id"],
     "security_headers": ["Content-Security-Policy"],
     "compression": ["compress"],
     "sqlite": ["SQLite"],
     "postgresql": ["PostgreSQL"],
     "redis": ["Redis", "REDIS_URL"],
-    "exports": ["DATABASE_URL", "seed --rows"],
+    "tokens": ["API_TOKENS", "/session", "Bearer"],
+    "origins": ["CORS_ORIGINS"],
 }
-"""Words of the README that stand for a choice."""
+"""Words that the README contains if and only if it has the use."""
 
 TRACES = {
     "sse": ["text/event-stream", "EventSource", "Last-Event-ID", "HEARTBEAT_SECONDS", "/jobs"],
-    "ndjson": ["ndjson", "/export/items"],
+    "ndjson": ["ndjson"],
     "csv": ["csv"],
+    "exports": ["DATABASE_URL", "/export/", "sqlalchemy"],
     "request_id": ["X-Request-Id", "RequestIdMiddleware"],
     "security_headers": ["Content-Security-Policy", "SecurityHeadersMiddleware"],
-    "compression": ["zstd", "starlette_compress", "starlette-compress"],
+    "compression": ["zstd", "starlette.compress"],
     "sqlite": ["sqlite"],
-    "postgresql": ["postgres", "asyncpg"],
-    "redis": ["redis"],
-    "exports": ["DATABASE_URL", "/export/"],
+    "postgresql": ["postgres", "psycopg"],
+    "memory": ["MAX_TOPICS\\b", "MemoryBroker"],
+    "redis": ["redis(?!oc)"],
+    "tokens": [
+        *("API_TOKEN", "Bearer", "/session", "itsdangerous", r"\btokens?\b", r"Scope\."),
+        *("ALLOW_ANONYMOUS", "ALLOWED_HOSTS", "SESSION_"),
+    ],
+    "origins": ["CORS"],
+    "console": ["console/", r"\bconsole page", r"from \. import .*\bconsole\b"],
+    "client": [r"\btail\b", "streaming.client", r"\bAPI_TOKEN\b"],
+    "deployment": ["Dockerfile", "docker", r"\bcompose\b", "nginx.conf", "deploy/"],
 }
-"""Words that nothing of a project holds when the choice was not made, in any case of letters."""
+"""Patterns that match neither path nor text of a project without the use, in any case."""
 
-VARIANTS = [
+OUTSIDE_ENGINE = {
+    "tokens": [r"\bscopes?\b"],
+    "console": [r"(?<!```)\bconsole\b"],
+    "deployment": ["nginx"],
+}
+"""The same for files that are not the engine's, where these words have another meaning."""
+
+EVERY_VARIANT = [
     pytest.param(answers, id=name(answers), marks=pytest.mark.xdist_group(name(answers)))
-    for answers in every_variant()
+    for answers in variants()
 ]
 
-every = pytest.mark.parametrize("answers", VARIANTS)
-
-
-def made(answers: Answers) -> dict[str, bool]:
-    """Tell for every choice that has words of its own whether the answers make it."""
-    exports = bool(answers["ndjson"] or answers["csv"])
-    return {
-        **{choice: bool(answers[choice]) for choice in ("sse", "ndjson", "csv")},
-        **{choice: bool(answers[choice]) for choice in ("request_id", "security_headers")},
-        "exports": exports,
-        "compression": exports and bool(answers["compression"]),
-        "sqlite": exports and answers["database"] == "sqlite",
-        "postgresql": exports and answers["database"] == "postgresql",
-        "redis": bool(answers["sse"]) and answers["event_broker"] == "redis",
-    }
+every_variant = pytest.mark.parametrize("answers", EVERY_VARIANT)
 
 
 def texts(project: Project) -> dict[str, str]:
-    """Return every file that is text."""
+    """Return the files that are text."""
     found = {}
     for path, content in project.contents.items():
         try:
@@ -98,36 +118,33 @@ def texts(project: Project) -> dict[str, str]:
     return found
 
 
-@pytest.fixture(scope="session")
-def render(bake: Bake) -> Render:
-    """Generate each combination once."""
-    projects: dict[str, Project] = {}
-
-    def render(answers: Answers) -> Project:
-        key = json.dumps(answers)
-        if key not in projects:
-            projects[key] = bake(**answers)
-        return projects[key]
-
-    return render
+def check_style(project: Project) -> None:
+    """Fail if ruff finds or formats anything in a project."""
+    ruff = require("ruff")
+    succeed(ruff, "check", "--no-cache", ".", cwd=project.path)
+    formatted = succeed(ruff, "format", "--no-cache", "--check", ".", cwd=project.path)
+    assert "already formatted" in formatted
 
 
-@every
-def test_the_files_are_exactly_those_of_the_choice(render: Render, answers: Answers) -> None:
+@every_variant
+def test_files_are_those_of_the_uses(render: Render, answers: Answers) -> None:
+    used = uses(answers)
     expected = set()
     for line in EXPECTED_FILES.splitlines():
         path, _, condition = line.partition(" if ")
-        if not condition or Environment(autoescape=True).compile_expression(condition)(**answers):
+        if not condition or EXPRESSIONS.compile_expression(condition)(**used):
             expected.add(path.replace("PACKAGE", "streaming_api"))
 
-    assert render(answers).files == expected
+    files = render(answers).files
+
+    assert files == expected
 
 
-@every
-def test_documents_name_tests_that_are_there(render: Render, answers: Answers) -> None:
+@every_variant
+def test_documents_name_existing_tests(render: Render, answers: Answers) -> None:
     contents = texts(render(answers))
     tests = "".join(text for path, text in contents.items() if path.startswith("tests/"))
-    documents = "".join(text for path, text in contents.items() if path.startswith("docs/"))
+    documents = "".join(text for path, text in contents.items() if path.endswith(".md"))
 
     names = set(re.findall(r"`(test_\w+)`", documents))
     paths = set(re.findall(r"`(tests/[\w/]+\.py)`", documents))
@@ -136,17 +153,28 @@ def test_documents_name_tests_that_are_there(render: Render, answers: Answers) -
     assert paths <= contents.keys()
 
 
-@every
-def test_no_trace_of_the_template_is_left(render: Render, answers: Answers) -> None:
+@every_variant
+def test_documents_link_to_existing_files(render: Render, answers: Answers) -> None:
+    project = render(answers)
+
+    for path in project.files:
+        if path.endswith(".md"):
+            links = re.findall(r"\]\((?!\w+:|#)([^)#\s]+)", project.read(path))
+            folder = (project.path / path).parent
+            assert [link for link in links if not (folder / link).exists()] == [], path
+
+
+@every_variant
+def test_files_contain_no_template_code(render: Render, answers: Answers) -> None:
     jinja = re.compile(r"#\{%|\{%-?\s|(?<!\$)\{\{\s*cookiecutter|__package_name|__escaped")
 
-    left = [name for name, text in texts(render(answers)).items() if jinja.search(text)]
+    left = [path for path, text in texts(render(answers)).items() if jinja.search(text)]
 
     assert left == []
 
 
-@every
-def test_every_file_ends_with_one_line_feed(render: Render, answers: Answers) -> None:
+@every_variant
+def test_files_end_with_one_line_feed(render: Render, answers: Answers) -> None:
     for path, text in texts(render(answers)).items():
         assert "\r" not in text, path
         assert text == "" or (text.endswith("\n") and not text.endswith("\n\n")), path
@@ -155,108 +183,99 @@ def test_every_file_ends_with_one_line_feed(render: Render, answers: Answers) ->
         assert "\n\n\n\n" not in text, path
 
 
-@every
-def test_every_file_parses(render: Render, answers: Answers) -> None:
-    parsers: dict[str, Callable[[str], object]] = {
-        ".toml": tomllib.loads,
-        ".json": json.loads,
-        ".yaml": yaml.safe_load,
-        ".yml": yaml.safe_load,
-        ".py": lambda text: compile(text, "", "exec"),
-    }
-
+@every_variant
+def test_files_parse(render: Render, answers: Answers) -> None:
     for path, text in texts(render(answers)).items():
-        parse = parsers.get(Path(path).suffix, str)
-        parse(text)
+        PARSERS.get(Path(path).suffix, str)(text)
 
 
-@every
-def test_ruff_finds_nothing_as_generated(render: Render, answers: Answers) -> None:
+@every_variant
+def test_ruff_accepts_every_variant(render: Render, answers: Answers) -> None:
     check_style(render(answers))
 
 
 @pytest.mark.parametrize("slug", ["x", "a-service-with-a-name-of-forty-characters"])
 @pytest.mark.parametrize("answers", covering_set(), ids=name)
-def test_ruff_finds_nothing_whatever_the_length_of_the_name(
-    render: Render, answers: Answers, slug: str
-) -> None:
-    check_style(render(answers | {"project_slug": slug}))
+def test_ruff_accepts_names_of_any_length(bake: Bake, answers: Answers, slug: str) -> None:
+    check_style(bake(**answers, project_slug=slug))
 
 
-def check_style(project: Project) -> None:
-    """Let ruff check a project, and find nothing to format."""
-    ruff = require("ruff")
-    succeed(ruff, "check", "--no-cache", ".", cwd=project.path)
-    formatted = succeed(ruff, "format", "--no-cache", "--check", ".", cwd=project.path)
-    assert "already formatted" in formatted
-
-
-@every
-def test_every_import_is_declared_and_every_dependency_used(
-    render: Render, answers: Answers
-) -> None:
+@every_variant
+def test_imports_match_the_dependencies(render: Render, answers: Answers) -> None:
     project = render(answers)
-    package = project.path / "src"
-    source = distributions(imported(package), project.package) | loaded_by_name(package)
-    tests = distributions(imported(project.path / "tests"), project.package, "tests", "conftest")
+    source = distributions(project.package_path, project.package)
+    source |= loaded_by_name(project.package_path)
+    tests = distributions(project.path / "tests", project.package, "tests", "conftest")
     runtime, groups = runtime_dependencies(project), group_dependencies(project)
-    by_name = "\n".join(
+    configuration = "\n".join(
         project.read(path)
         for path in ("pyproject.toml", ".pre-commit-config.yaml", ".github/workflows/ci.yml")
     )
 
+    unused = {
+        tool
+        for tool in groups - tests
+        if len(re.findall(rf"\b{SETTING_OF.get(tool, tool.removeprefix('pytest-'))}\b", configuration))
+        <= (tool not in SETTING_OF)
+    }
+
     assert source == runtime
     assert tests <= runtime | groups
-    for tool in groups - tests:
-        word = SETTING_OF.get(tool, tool.removeprefix("pytest-"))
-        assert len(re.findall(rf"\b{re.escape(word)}\b", by_name)) > (tool not in SETTING_OF), (
-            f"{tool} is not used"
-        )
+    assert unused == set()
 
 
-@every
-def test_the_readme_tells_of_what_was_chosen_and_of_nothing_else(
-    render: Render, answers: Answers
-) -> None:
+@every_variant
+def test_readme_mentions_the_uses_alone(render: Render, answers: Answers) -> None:
     readme = render(answers).read("README.md").lower()
+    used = uses(answers)
 
-    for choice, chosen in made(answers).items():
-        for word in MENTIONS[choice]:
-            assert (word.lower() in readme) is chosen, f"{word} in README.md"
+    wrong = [
+        f"{word}: {'missing' if used[use] else 'not chosen'}"
+        for use, words in MENTIONS.items()
+        for word in words
+        if (word.lower() in readme) is not used[use]
+    ]
+
+    assert wrong == []
 
 
-@every
-def test_what_was_not_chosen_leaves_no_trace(render: Render, answers: Answers) -> None:
-    everything = texts(render(answers))
+@every_variant
+def test_choice_not_made_leaves_no_trace(render: Render, answers: Answers) -> None:
+    contents = texts(render(answers))
 
     found = [
-        f"{word} in {path}"
-        for choice, chosen in made(answers).items()
+        f"{path}: {match[0]}"
+        for use, chosen in uses(answers).items()
         if not chosen
-        for word in TRACES[choice]
-        for path, text in everything.items()
-        if word.lower() in text.lower() or word.lower() in path.lower()
+        for path, text in contents.items()
+        for pattern in traces(use, path)
+        for match in re.finditer(pattern, f"{path}\n{text}", re.IGNORECASE)
     ]
 
     assert found == []
 
 
+def traces(use: str, path: str) -> list[str]:
+    """Return the patterns that a file must not match without a use."""
+    outside = [] if "/streaming/" in path else OUTSIDE_ENGINE.get(use, [])
+    return TRACES.get(use, []) + outside
+
+
 @pytest.mark.parametrize(
     "answers",
     [
-        pytest.param(
-            answers, id=name(answers), marks=pytest.mark.xdist_group(name(normal(answers)))
-        )
-        for answers in valid()
-        if answers != normal(answers) and answers["license"] == DEFAULT["license"]
+        pytest.param(answers, id=name(answers))
+        for form in pre_gen_project.FORMATS
+        for answers in flips(DECLINED | {form: True})
+        if answers != normal(answers)
     ],
 )
-def test_an_answer_that_does_not_matter_changes_nothing(render: Render, answers: Answers) -> None:
+def test_answer_that_does_not_matter_changes_nothing(render: Render, answers: Answers) -> None:
     assert render(answers).contents == render(normal(answers)).contents
 
 
 @pytest.mark.parametrize("license_name", FACTORS["license"])
-def test_the_license_is_the_chosen_one(bake: Bake, license_name: str) -> None:
+def test_license_is_the_chosen_one(bake: Bake, license_name: str) -> None:
     first_words = {
         "MIT": "MIT License",
         "Apache-2.0": "Apache License",
@@ -272,7 +291,7 @@ def test_the_license_is_the_chosen_one(bake: Bake, license_name: str) -> None:
     assert project.metadata["license"] == expression
 
 
-def test_the_name_reaches_the_folder_the_package_and_the_command(bake: Bake) -> None:
+def test_slug_names_folder_package_and_command(bake: Bake) -> None:
     project = bake(project_slug="live-feed-2")
 
     assert project.path.name == project.metadata["name"] == "live-feed-2"
@@ -280,17 +299,25 @@ def test_the_name_reaches_the_folder_the_package_and_the_command(bake: Bake) -> 
     assert (project.path / "src" / "live_feed_2" / "__init__.py").is_file()
 
 
-def test_a_folder_with_spaces_changes_nothing(bake: Bake, tmp_path: Path) -> None:
+def test_target_folder_with_spaces_changes_nothing(bake: Bake, tmp_path: Path) -> None:
     spaced = bake(tmp_path / "two  spaces and é")
 
     assert spaced.contents == bake().contents
 
 
-def test_the_template_itself_stays_valid_python_and_toml() -> None:
-    root = TEMPLATE / "{{cookiecutter.project_slug}}"
-
-    for path in root.rglob("*.py"):
+def test_template_files_are_valid_as_they_are() -> None:
+    for path in PROJECT.rglob("*.py"):
         source = re.sub(r"\{\{.*?\}\}", "name", path.read_text(encoding="utf-8"))
         compile(source, str(path), "exec")
-    for path in root.rglob("*.toml"):
+    for path in PROJECT.rglob("*.toml"):
         tomllib.loads(path.read_text(encoding="utf-8"))
+
+
+def test_template_conditions_are_names_of_uses() -> None:
+    known = uses(DEFAULT).keys()
+
+    for path in PROJECT.rglob("*.*"):
+        if path.is_file() and "__pycache__" not in path.parts:
+            text = path.read_text(encoding="utf-8")
+            assert set(re.findall(r"cookiecutter\.(\w+)", text)) <= VARIABLES, path
+            assert set(re.findall(r"__uses\.(\w+)", text)) <= known, path

@@ -13,6 +13,7 @@ import textwrap
 import tomllib
 from collections.abc import Iterable, Iterator
 from importlib.metadata import Distribution, distributions
+from itertools import chain
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -69,7 +70,7 @@ def requirements() -> list[str]:
     lines = path.read_text(encoding="utf-8").splitlines()
     pyproject = tomllib.loads("\n".join(line for line in lines if not line.startswith("#{%")))
     groups = pyproject["dependency-groups"].values()
-    required = [*pyproject["project"]["dependencies"], *(item for group in groups for item in group)]
+    required = [*pyproject["project"]["dependencies"], *chain.from_iterable(groups)]
     return [item for item in required if isinstance(item, str)]
 
 
@@ -127,13 +128,14 @@ def dependencies() -> set[str]:
     names: list[str] = []
     with TemporaryDirectory() as temporary:
         folder = Path(temporary) / "all"
-        install(folder, "--no-deps", "--python-version", NEWEST_PYTHON, text="\n".join(resolution()))
+        options = ("--no-deps", "--python-version", NEWEST_PYTHON)
+        install(folder, *options, text="\n".join(resolution()))
         names += [*provided(folder), *optional_imports(folder)]
         for platform in ("linux", "macos", "windows"):
             for python in (OLDEST_PYTHON, NEWEST_PYTHON):
                 folder = Path(temporary) / platform / python
-                options = ("--python-platform", platform, "--python-version", python)
-                install(folder, *options, text="\n".join(requirements()))
+                target = ("--python-platform", platform, "--python-version", python)
+                install(folder, *target, text="\n".join(requirements()))
                 names += provided(folder)
     return slugs(names)
 
@@ -152,8 +154,8 @@ def environment_commands() -> set[str]:
         subprocess.run([sys.executable, "-m", "venv", f"{temporary}/venv"], check=True)
         scripts = Path(sysconfig.get_path("scripts", vars={"base": ""})).name
         for tool in ("uv", "venv"):
-            names += os.listdir(Path(temporary) / tool / scripts)
-    return slugs(name.removesuffix(Path(name).suffix) for name in names)
+            names += [path.stem for path in (Path(temporary) / tool / scripts).iterdir()]
+    return slugs(names)
 
 
 def ignored_folders() -> set[str]:

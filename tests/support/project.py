@@ -1,11 +1,12 @@
 """A generated project, as a test sees it."""
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from support.answers import Answers
 from support.tools import require, succeed
 
 
@@ -17,7 +18,7 @@ class Project:
 
     @property
     def slug(self) -> str:
-        """The folder's name, which is the distribution and the command too."""
+        """The name of the folder, of the distribution and of the command."""
         return self.path.name
 
     @property
@@ -26,8 +27,13 @@ class Project:
         return self.slug.replace("-", "_")
 
     @property
+    def package_path(self) -> Path:
+        """The folder of the package."""
+        return self.path / "src" / self.package
+
+    @property
     def python(self) -> str:
-        """The interpreter of its environment, which `uv run` makes."""
+        """The interpreter of its environment, which the first `uv run` creates."""
         return str(self.path / ".venv/bin/python")
 
     @property
@@ -50,22 +56,26 @@ class Project:
 
     @property
     def pyproject(self) -> dict[str, Any]:
-        """The tables of `pyproject.toml`."""
+        """The content of `pyproject.toml`."""
         return tomllib.loads(self.read("pyproject.toml"))
 
     @property
     def metadata(self) -> dict[str, Any]:
-        """The table of `pyproject.toml` that describes the distribution."""
+        """The table `project` of `pyproject.toml`."""
         metadata: dict[str, Any] = self.pyproject["project"]
         return metadata
 
     def run(self, *command: str, env: Mapping[str, str] | None = None) -> str:
-        """Run a command in the project through `uv run`, insisting on success."""
+        """Run a command in the project through `uv run`; fail unless it succeeds."""
         return succeed(require("uv"), "run", *command, cwd=self.path, env=env)
 
 
 class Bake(Protocol):
-    """A function that generates a project from answers."""
+    """Generates a project from answers."""
 
     def __call__(self, folder: Path | None = None, /, **answers: object) -> Project:
-        """Generate a project in a folder of its own, or in the given one."""
+        """Generate a project, in a new temporary folder unless `folder` is given."""
+
+
+Render = Callable[[Answers], Project]
+"""Generates a project that a test only reads, once for the same answers."""

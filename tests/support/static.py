@@ -1,8 +1,9 @@
-"""What can be said of a generated project without running it."""
+"""Static analysis of a generated project: its imports and its dependencies."""
 
 import ast
 import sys
 from collections.abc import Iterator
+from importlib.util import resolve_name
 from pathlib import Path
 
 from packaging.requirements import Requirement
@@ -10,48 +11,62 @@ from packaging.requirements import Requirement
 from support.project import Project
 
 OTHER_NAMES = {"yaml": "pyyaml", "dotenv": "python-dotenv"}
-"""The modules that are not called as their distribution is."""
+"""Modules whose name is not that of their distribution."""
 
 LOADED_BY_NAME = {"psycopg": "postgresql+psycopg"}
-"""The distributions that no module imports, and the words that have them loaded."""
+"""Distributions that no module imports, and the text that loads each."""
 
 
-def imported(folder: Path) -> set[str]:
-    """List the top-level modules that the Python files of a folder import, under any condition."""
-    return {
-        name.partition(".")[0]
-        for path in folder.rglob("*.py")
-        for node in ast.walk(ast.parse(path.read_bytes()))
-        for name in names_imported(node)
-    }
+def import_graph(package: Path) -> dict[str, set[str]]:
+    """Map each module of a package to the modules that it imports, under any condition.
+
+    All names are absolute: `from ..registry import Chunk` is `streaming_api.streaming.registry`.
+    """
+    modules = dict(module_paths(package))
+    graph = {}
+    for name, path in modules.items():
+        context = name if path.name == "__init__.py" else name.rpartition(".")[0]
+        tree = ast.parse(path.read_bytes())
+        imported = (each for node in ast.walk(tree) for each in names_imported(node, context))
+        graph[name] = {full if full in modules else module for module, full in imported}
+    return graph
 
 
-def names_imported(node: ast.AST) -> Iterator[str]:
-    """Yield the modules that a node imports by absolute names."""
+def module_paths(package: Path) -> Iterator[tuple[str, Path]]:
+    """Yield the name and the path of each module of a package."""
+    for path in package.rglob("*.py"):
+        *parents, last = path.relative_to(package.parent).with_suffix("").parts
+        yield ".".join(parents if last == "__init__" else [*parents, last]), path
+
+
+def names_imported(node: ast.AST, context: str) -> Iterator[tuple[str, str]]:
+    """Yield each imported module, alone and with the name that is imported from it."""
     if isinstance(node, ast.Import):
-        yield from (alias.name for alias in node.names)
-    elif isinstance(node, ast.ImportFrom) and not node.level and node.module:
-        yield node.module
+        yield from ((alias.name, alias.name) for alias in node.names)
+    elif isinstance(node, ast.ImportFrom):
+        module = resolve_name("." * node.level + (node.module or ""), context)
+        yield from ((module, f"{module}.{alias.name}") for alias in node.names)
 
 
-def distributions(modules: set[str], *own: str) -> set[str]:
-    """Name the distributions that modules come from; Python's and the project's own have none."""
-    foreign = modules - sys.stdlib_module_names - set(own)
-    return {OTHER_NAMES.get(module, module).replace("_", "-") for module in foreign}
+def distributions(package: Path, *own: str) -> set[str]:
+    """List the distributions that a package imports; Python's and the project's own have none."""
+    imported = set().union(*import_graph(package).values())
+    foreign = {name.partition(".")[0] for name in imported} - sys.stdlib_module_names
+    return {OTHER_NAMES.get(each, each).replace("_", "-") for each in foreign - {*own}}
 
 
-def loaded_by_name(folder: Path) -> set[str]:
-    """Name the distributions that the Python files of a folder have loaded without an import."""
-    source = "".join(path.read_text(encoding="utf-8") for path in folder.rglob("*.py"))
-    return {name for name, words in LOADED_BY_NAME.items() if words in source}
+def loaded_by_name(package: Path) -> set[str]:
+    """List the distributions that a package loads without an import."""
+    source = "".join(path.read_text(encoding="utf-8") for path in package.rglob("*.py"))
+    return {name for name, text in LOADED_BY_NAME.items() if text in source}
 
 
 def runtime_dependencies(project: Project) -> set[str]:
-    """Name the distributions that the project needs to run."""
+    """List the distributions that the project needs at run time."""
     return {Requirement(item).name for item in project.metadata["dependencies"]}
 
 
 def group_dependencies(project: Project) -> set[str]:
-    """Name the distributions of all dependency groups."""
+    """List the distributions of all dependency groups."""
     groups = project.pyproject["dependency-groups"].values()
     return {Requirement(item).name for group in groups for item in group if isinstance(item, str)}
