@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Body, Response
+from fastapi import APIRouter, Body, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from .streaming import (
@@ -13,7 +13,7 @@ from .streaming import (
 #{% if cookiecutter.__uses.tokens %}
     GUARDED,
 #{% endif %}
-    JobsDep,
+    Jobs,
 #{% if cookiecutter.__uses.tokens %}
     Scope,
 #{% endif %}
@@ -69,9 +69,10 @@ async def run_job(job: JobRequest, topic: str) -> AsyncGenerator[dict[str, Any],
     },
 )
 async def start_job(
-    response: Response, jobs: JobsDep, job: Annotated[JobRequest | None, Body()] = None
+    request: Request, response: Response, job: Annotated[JobRequest | None, Body()] = None
 ) -> StartedJob:
     """Start a job; `Location` is the stream of its progress."""
+    jobs: Jobs = request.app.state.jobs
     topic = jobs.start(lambda topic: run_job(job or JobRequest(), topic))
     response.headers["Location"] = f"/events/{topic}?last_event_id={EARLIEST}"
     return StartedJob(topic=topic)

@@ -13,7 +13,7 @@ from .access.tokens import Scope as Scope
 #{% if cookiecutter.__uses.sse %}
 from .events.broker import EARLIEST as EARLIEST
 from .events.broker import TopicFinished as TopicFinished
-from .events.jobs import JobsDep as JobsDep
+from .events.jobs import Jobs as Jobs
 from .events.routes import BODY_ERRORS as BODY_ERRORS
 from .events.routes import BrokerDep as BrokerDep
 from .events.routes import EventName as EventName
@@ -22,9 +22,6 @@ from .events.routes import Topics as Topics
 #{% endif %}
 #{% if cookiecutter.__uses.exports %}
 from .exports.routes import Export as Export
-#{% endif %}
-#{% if cookiecutter.__uses.sqlite %}
-from .exports.sqlite import Timestamp as Timestamp
 #{% endif %}
 from .openapi import retry_later as retry_later
 from .openapi import stream_responses as stream_responses

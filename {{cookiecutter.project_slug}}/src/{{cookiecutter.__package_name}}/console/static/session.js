@@ -1,11 +1,10 @@
-import { UNREACHABLE, problemOf } from "./problem.js";
+import { headers, report, request } from "./console.js";
 
-const WORDS = { in: "Sign out", out: "Sign in" };
+const LABELS = { in: "Sign out", out: "Sign in" };
 
 const button = document.getElementById("session");
 const dialog = document.getElementById("sign-in");
 const form = dialog.querySelector("form");
-const outcome = form.querySelector(".outcome");
 const { token, cancel } = form.elements;
 
 button.addEventListener("click", () => {
@@ -15,41 +14,55 @@ button.addEventListener("click", () => {
 cancel.addEventListener("click", () => dialog.close());
 dialog.addEventListener("close", () => {
   form.reset();
-  outcome.textContent = "";
+  report(form, "");
 });
-form.addEventListener("submit", (submit) => {
-  submit.preventDefault();
+form.addEventListener("submit", (event) => {
+  event.preventDefault();
   signIn();
 });
-ask();
+for (const guarded of document.querySelectorAll("[data-session]")) {
+  guarded.addEventListener("submit", requireToken, { capture: true });
+}
+load();
 
-/** Show what this page may do: a service without tokens has nothing to sign in to. */
-async function ask() {
-  const answer = await fetch("/session").catch(() => undefined);
-  if (!answer?.ok) return;
-  const { anonymous, scopes } = await answer.json();
+/** Show the button, unless the service has no tokens. */
+async function load() {
+  const response = await request("session").catch(() => undefined);
+  if (!response) return;
+  const { anonymous, scopes } = await response.json();
   if (!anonymous) show(scopes.length > 0 ? "in" : "out");
 }
 
 async function signIn() {
-  const headers = { Authorization: `Bearer ${token.value}` };
-  const answer = await fetch("/session", { method: "POST", headers }).catch(() => undefined);
-  if (answer?.ok) {
-    dialog.close();
-    show("in");
+  const authorization = `Bearer ${token.value}`;
+  try {
+    await request("session", { method: "POST", headers: { Authorization: authorization } });
+  } catch (error) {
+    report(form, error.message, "bad");
+    token.select();
     return;
   }
-  outcome.textContent = answer ? await problemOf(answer) : UNREACHABLE;
-  outcome.dataset.outcome = "bad";
-  token.select();
+  // The session does not grant all scopes of the token, so the page keeps the token in memory.
+  headers.Authorization = authorization;
+  dialog.close();
+  show("in");
 }
 
 async function signOut() {
-  const answer = await fetch("/session", { method: "DELETE" }).catch(() => undefined);
-  if (answer?.ok) show("out");
+  delete headers.Authorization;
+  const response = await request("session", { method: "DELETE" }).catch(() => undefined);
+  if (response) show("out");
+}
+
+/** Reject the submission of a form that needs the token after a reload, which removed it. */
+function requireToken(event) {
+  if (button.dataset.state !== "in" || headers.Authorization) return;
+  event.preventDefault();
+  event.stopImmediatePropagation();
+  report(event.target, event.target.dataset.session, "bad");
 }
 
 function show(state) {
   button.dataset.state = state;
-  button.textContent = WORDS[state];
+  button.textContent = LABELS[state];
 }

@@ -4,11 +4,11 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
-from typing import Annotated, Any
+from typing import Any
 from uuid import uuid4
 
 from anyio import move_on_after
-from fastapi import Depends, HTTPException, Request
+from fastapi import HTTPException
 
 #{% if cookiecutter.__uses.request_id %}
 from ..headers import request_id
@@ -73,12 +73,3 @@ class Jobs:
                 await self._broker.finish(topic, problem, STREAM_ERROR)
         except Exception:
             logger.exception("job failure not published topic=%s", topic)
-
-
-async def get_jobs(request: Request) -> Jobs:
-    """Return the jobs of the application."""
-    jobs: Jobs = request.app.state.jobs
-    return jobs
-
-
-JobsDep = Annotated[Jobs, Depends(get_jobs)]

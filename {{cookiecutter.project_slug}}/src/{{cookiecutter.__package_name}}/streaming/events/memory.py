@@ -43,6 +43,7 @@ class Topic:
             self.lost = self.history.popleft()[1].id
 
 
+@dataclass(eq=False, kw_only=True)
 class MemoryBroker(Broker):
     """Keeps `history` events per topic for `history_seconds`.
 
@@ -51,20 +52,13 @@ class MemoryBroker(Broker):
     for `history_seconds`, or when `max_topics` others have been used since.
     """
 
-    def __init__(
-        self,
-        *,
-        history: int,
-        history_seconds: float,
-        max_topics: int,
-        buffer: int,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self._history = history
-        self._history_seconds = history_seconds
-        self._max_topics = max_topics
-        self._buffer = buffer
-        self._clock = clock
+    history: int
+    history_seconds: float
+    max_topics: int
+    buffer: int
+    clock: Callable[[], float] = time.monotonic
+
+    def __post_init__(self) -> None:
         self._life = f"{time.time_ns() // 1_000_000:013}"
         self._published = 0
         self._lost = self._last_id
@@ -82,7 +76,6 @@ class MemoryBroker(Broker):
     async def subscribe(
         self, topics: Sequence[str], last_event_id: str | None
     ) -> AsyncIterator[Subscription]:
-        """Implement `Broker.subscribe`."""
         followed = {name: self._topic(name) for name in topics}
         subscription = self._subscription(followed, last_event_id)
         for name, topic in followed.items():
@@ -96,10 +89,10 @@ class MemoryBroker(Broker):
                 self._release(name, topic)
 
     async def ping(self) -> None:
-        """Implement `Broker.ping`: memory is always available."""
+        """Return: memory is always available."""
 
     async def close(self) -> None:
-        """Implement `Broker.close`: there is nothing to release."""
+        """Return: there is nothing to release."""
 
     @property
     def _last_id(self) -> str:
@@ -113,7 +106,7 @@ class MemoryBroker(Broker):
         topic = self._topics.get(name)
         if topic is None:
             topic = self._topics[name] = Topic(lost=self._lost)
-        topic.evict(self._history, before=self._clock() - self._history_seconds)
+        topic.evict(self.history, before=self.clock() - self.history_seconds)
         return topic
 
     def _subscription(self, followed: dict[str, Topic], last_event_id: str | None) -> Subscription:
@@ -130,7 +123,7 @@ class MemoryBroker(Broker):
             ),
             key=lambda event: event.id,
         )
-        subscription = Subscription(followed, self._buffer)
+        subscription = Subscription(followed, self.buffer)
         subscription.start(
             replay,
             after=None if last_event_id in (None, EARLIEST) else start,
@@ -147,8 +140,8 @@ class MemoryBroker(Broker):
             raise TopicFinished(topic)
         self._published += 1
         stored.finished = last
-        stored.history.append((self._clock(), event))
-        stored.evict(self._history, before=self._clock() - self._history_seconds)
+        stored.history.append((self.clock(), event))
+        stored.evict(self.history, before=self.clock() - self.history_seconds)
         for subscription in stored.subscriptions:
             subscription.push(event, last=last)
         self._release(topic, stored)
@@ -161,12 +154,12 @@ class MemoryBroker(Broker):
         if not topic.history and not topic.finished and topic.lost <= self._lost:
             self._topics.pop(name, None)
             return
-        topic.used_at = self._clock()
+        topic.used_at = self.clock()
         self._unused[name] = topic
         self._unused.move_to_end(name)
-        expired = topic.used_at - self._history_seconds
+        expired = topic.used_at - self.history_seconds
         oldest = next(iter(self._unused.values()))
-        while len(self._unused) > self._max_topics or oldest.used_at < expired:
+        while len(self._unused) > self.max_topics or oldest.used_at < expired:
             evicted, _ = self._unused.popitem(last=False)
             del self._topics[evicted]
             self._lost = max(self._lost, oldest.newest)

@@ -144,7 +144,6 @@ class RedisBroker(Broker):
     async def subscribe(
         self, topics: Sequence[str], last_event_id: str | None
     ) -> AsyncIterator[Subscription]:
-        """Implement `Broker.subscribe`."""
         subscription = Subscription(topics, self._buffer)
         reader = await self._connect().reading()
         with reader.delivering(topics, subscription):
@@ -152,12 +151,12 @@ class RedisBroker(Broker):
             yield subscription
 
     async def ping(self) -> None:
-        """Implement `Broker.ping`: raises unless Redis can store an event."""
+        """Raise unless Redis can store an event."""
         with timeout(TIMEOUT_SECONDS):
             await self._connect().redis.set(f"{PREFIX}:ping", b"", ex=60)
 
     async def close(self) -> None:
-        """Implement `Broker.close`; the broker opens new connections when it is used again."""
+        """Close the connections; the next use opens new ones."""
         connections, self._connections = self._connections, None
         if connections:
             await connections.close()

@@ -38,10 +38,7 @@ class CSVEncoder:
         self._encoder = msgspec.json.Encoder(decimal_format="number")
 
     def encode(self, rows: Sequence[Sequence[Any]]) -> bytes:
-        r"""Implement `Encoder.encode`.
-
-        Made from JSON, for which there is a fast encoder: `[1,"a\"b",null]` becomes `1,"a""b",`.
-        """
+        # From JSON, for which there is a fast encoder: `[1,"a\"b",null]` becomes `1,"a""b",`.
         lines = self._encoder.encode_lines(
             [
                 [EMPTY if cell is None else cell for cell in row] if None in row else row
@@ -87,5 +84,4 @@ class CSVResponse(ExportResponse):
 
     @classmethod
     def encoder(cls, columns: Sequence[str], **options: Any) -> CSVEncoder:
-        """Implement `ExportResponse.encoder`; `options` are those of `CSVEncoder`."""
         return CSVEncoder(columns, **options)

@@ -22,7 +22,6 @@ class NDJSONEncoder:
         self._encoder = msgspec.json.Encoder(decimal_format="number")
 
     def encode(self, rows: Sequence[Sequence[Any]]) -> bytes:
-        """Implement `Encoder.encode`."""
         lines = self._encoder.encode_lines(list(starmap(self._row, rows)))
         if may_have_non_finite(lines):
             finite = ([None if is_not_finite(cell) else cell for cell in row] for row in rows)
@@ -38,5 +37,4 @@ class NDJSONResponse(ExportResponse):
 
     @classmethod
     def encoder(cls, columns: Sequence[str], **_: Any) -> NDJSONEncoder:
-        """Implement `ExportResponse.encoder`."""
         return NDJSONEncoder(columns)

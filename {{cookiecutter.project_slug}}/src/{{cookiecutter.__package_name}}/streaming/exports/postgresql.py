@@ -54,7 +54,7 @@ class PostgreSQL(Database):
 
     @contextmanager
     def cursor(self, statement: Select[Any]) -> Iterator["PostgreSQLCursor"]:
-        """Implement `Database.cursor`. Raises `TooManyExports`."""
+        """Raises `TooManyExports` in addition."""
         # Waiting here would block a reader for the streams that could make room.
         if not self._exports.acquire(blocking=False):
             raise TooManyExports
@@ -73,13 +73,12 @@ class PostgreSQL(Database):
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
-        """Implement `Database.writing`."""
         with self.engine.begin() as connection:
             connection.execute(select(func.pg_advisory_xact_lock(WRITER_LOCK)))
             yield connection
 
     def insert_samples(self, connection: Connection, table: Table, rows: int) -> Iterator[int]:
-        """Implement `Database.insert_samples`, and set sequences to go on after the samples."""
+        """Set sequences, too: they continue after the samples."""
         yield from super().insert_samples(connection, table, rows)
         for key in table.primary_key:
             sequence = func.pg_get_serial_sequence(table.name, key.name)

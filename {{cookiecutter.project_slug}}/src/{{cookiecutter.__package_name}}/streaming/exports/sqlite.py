@@ -1,24 +1,13 @@
-"""SQLite: reading with the driver's cursor, and a type for timestamps."""
+"""SQLite: reading with the driver's cursor."""
 
 import sqlite3
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
-from datetime import UTC, datetime
 from threading import Lock
 from typing import Any
 
-from sqlalchemy import (
-    Connection,
-    CursorResult,
-    Dialect,
-    MetaData,
-    Select,
-    Text,
-    TypeDecorator,
-    create_engine,
-    event,
-)
+from sqlalchemy import Connection, CursorResult, MetaData, Select, create_engine, event
 from sqlalchemy.engine.interfaces import DBAPIConnection
 
 from .database import Database, Samples
@@ -41,13 +30,11 @@ class SQLite(Database):
 
     @contextmanager
     def cursor(self, statement: Select[Any]) -> Iterator["SQLiteCursor"]:
-        """Implement `Database.cursor`."""
         with self.connect() as connection, closing(SQLiteCursor(connection, statement)) as cursor:
             yield cursor
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
-        """Implement `Database.writing`."""
         with self.engine.execution_options(begin="BEGIN IMMEDIATE").begin() as connection:
             yield connection
 
@@ -82,26 +69,6 @@ class SQLiteCursor:
             self._closed = True
         if self._result is not None:
             self._result.close()
-
-
-class Timestamp(TypeDecorator[datetime]):
-    """A time with a time zone, stored as text in UTC, in the form of RFC 3339 and of exports."""
-
-    impl = Text
-    cache_ok = True
-
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> str | None:
-        """Return the text to store."""
-        return value.astimezone(UTC).isoformat().replace("+00:00", "Z") if value else None
-
-    def process_result_value(self, value: str | None, dialect: Dialect) -> datetime | None:
-        """Return the time of a stored text."""
-        return datetime.fromisoformat(value) if value else None
-
-    @property
-    def python_type(self) -> type[datetime]:
-        """The type of a value."""
-        return datetime
 
 
 def configure_connection(connection: DBAPIConnection, _: object) -> None:

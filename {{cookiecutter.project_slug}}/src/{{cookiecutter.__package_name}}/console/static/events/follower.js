@@ -1,29 +1,29 @@
-import { UNREACHABLE, problemOf } from "../problem.js";
+import { problemOf } from "../console.js";
 
-/** Names of events that the service sends by itself. */
-const ITS_OWN = ["ready", "reset", "done", "stream-error"];
-/** Names that EventSource keeps for itself, or gives to events without one. */
-const TAKEN = ["open", "error", "message"];
+/** Names of events that the service adds to a stream. */
+const SERVICE_NAMES = ["ready", "reset", "done", "stream-error"];
+/** Names of EventSource: its own events, and events without a name. */
+const RESERVED_NAMES = ["open", "error", "message"];
 const RETRY_SECONDS = 2;
 
 /**
- * Follows topics until they are finished.
+ * Follows topics on one connection until they are finished.
  *
- * One EventSource carries all of them, and resumes by `Last-Event-ID`. It gives up on any answer
- * that is not 200, and does not say which it was: so the answer is asked for, and only 204 is the
- * end. Where it resumes then is told by `last_event_id`.
+ * EventSource reconnects by itself, and resumes with `Last-Event-ID`. But it gives up on every
+ * response except 200, without its status. So a probe requests the same URL: 204 is the end, after
+ * 200 a new EventSource resumes with `last_event_id`, and a temporary error is retried.
  */
 export class Follower {
   #source;
-  #names = new Set(ITS_OWN);
+  #names = [];
   #topics;
   #position;
   #onevent;
   #onstate;
-  #asking = new AbortController();
+  #closing = new AbortController();
   #timer;
 
-  /** `onevent` takes `{id, name, text}`; `onstate` takes a state and what there is to say of it. */
+  /** `onevent` receives `{id, name, text}`; `onstate` a state and, with an error, its message. */
   constructor(topics, { names = [], history = false, onevent, onstate }) {
     this.#topics = topics;
     this.#position = history ? "earliest" : "";
@@ -34,74 +34,65 @@ export class Follower {
     this.#connect();
   }
 
-  /** Hear events of these names, and no others: EventSource has nothing that hears all. */
+  /** Receive events with these names: EventSource cannot receive all. */
   listen(names) {
-    const wanted = new Set([...ITS_OWN, ...names.filter((name) => !TAKEN.includes(name))]);
-    for (const name of this.#names) {
-      if (!wanted.has(name)) this.#source?.removeEventListener(name, this.#hear);
-    }
-    for (const name of wanted) this.#source?.addEventListener(name, this.#hear);
-    this.#names = wanted;
+    for (const name of this.#names) this.#source?.removeEventListener(name, this.#receive);
+    this.#names = [...SERVICE_NAMES, ...names.filter((name) => !RESERVED_NAMES.includes(name))];
+    for (const name of this.#names) this.#source?.addEventListener(name, this.#receive);
   }
 
-  /** Leave the stream; nothing is heard any more. */
+  /** Close the connection for good. */
   close() {
     this.#source.close();
-    this.#asking.abort();
+    this.#closing.abort();
     clearTimeout(this.#timer);
   }
 
-  get #address() {
+  get #url() {
     const [first, ...others] = this.#topics.map(encodeURIComponent);
     const query = others.map((topic) => `topic=${topic}`);
     if (this.#position) query.push(`last_event_id=${encodeURIComponent(this.#position)}`);
-    return `/events/${first}?${query.join("&")}`;
+    return `events/${first}?${query.join("&")}`;
   }
 
   #connect() {
-    const source = new EventSource(this.#address);
-    source.onopen = () => this.#onstate("open");
-    source.onmessage = this.#hear;
-    source.onerror = () => {
+    this.#source = new EventSource(this.#url);
+    this.#source.onopen = () => this.#onstate("open");
+    this.#source.onmessage = this.#receive;
+    this.#source.onerror = ({ target }) => {
       this.#onstate("reconnecting");
-      if (source.readyState === EventSource.CLOSED) this.#ask();
+      if (target.readyState === EventSource.CLOSED) this.#probe();
     };
-    for (const name of this.#names) source.addEventListener(name, this.#hear);
-    this.#source = source;
+    for (const name of this.#names) this.#source.addEventListener(name, this.#receive);
   }
 
-  #hear = (event) => {
+  #receive = (event) => {
     this.#position = event.lastEventId || this.#position;
     const name = event.type === "message" ? "" : event.type;
     this.#onevent({ id: event.lastEventId, name, text: event.data });
   };
 
-  async #ask() {
-    const { signal } = this.#asking;
-    const leave = new AbortController();
+  async #probe() {
+    const { signal } = this.#closing;
+    const leaving = new AbortController();
+    let seconds = RETRY_SECONDS;
+    let problem = "The service is unreachable.";
     try {
-      const answer = await fetch(this.#address, { signal: AbortSignal.any([signal, leave.signal]) });
-      if (answer.status === 204) {
-        this.#onstate("ended");
-      } else if (answer.ok) {
-        leave.abort();
-        this.#connect();
-      } else {
-        const passes = answer.status === 429 || answer.status >= 500;
-        const problem = await problemOf(answer);
-        if (signal.aborted) return;
-        this.#onstate(passes ? "reconnecting" : "refused", problem);
-        if (passes) this.#askAgain(answer.headers.get("Retry-After") ?? RETRY_SECONDS);
+      const response = await fetch(this.#url, { signal: AbortSignal.any([signal, leaving.signal]) });
+      if (response.status === 204) return this.#onstate("ended");
+      if (response.ok) {
+        leaving.abort();
+        return this.#connect();
       }
+      problem = await problemOf(response);
+      seconds = response.headers.get("Retry-After") ?? RETRY_SECONDS;
+      const isTemporary = response.status === 429 || response.status >= 500;
+      if (!isTemporary && !signal.aborted) return this.#onstate("rejected", problem);
     } catch {
-      if (signal.aborted) return;
-      this.#onstate("reconnecting", UNREACHABLE);
-      this.#askAgain(RETRY_SECONDS);
+      // Unreachable, or closed.
     }
-  }
-
-  #askAgain(seconds) {
-    if (this.#asking.signal.aborted) return;
-    this.#timer = setTimeout(() => this.#ask(), seconds * 1000);
+    if (signal.aborted) return;
+    this.#onstate("reconnecting", problem);
+    this.#timer = setTimeout(() => this.#probe(), seconds * 1000);
   }
 }

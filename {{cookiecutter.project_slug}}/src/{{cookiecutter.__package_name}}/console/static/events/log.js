@@ -1,93 +1,146 @@
-import { pretty } from "./pretty.js";
+/** Maximum number of entries, on the page and waiting for it. */
+const MAX_ENTRIES = 200;
+/** Maximum number of characters of an entry. */
+const MAX_LENGTH = 10_000;
+const WIDTH = 72;
+const INDENT = 2;
+const TOKEN = /"(?:[^"\\]|\\.)*"?|[{}[\],:]|[^\s{}[\],:"]+/g;
+const SPACED = { ",": ", ", ":": ": " };
+const STEPS = { "{": 1, "[": 1, "}": -1, "]": -1 };
 
-/** How many entries are kept, on the page and waiting for it. */
-const LIMIT = 200;
+const panel = document.getElementById("log");
+const list = panel.querySelector("ol");
+const empty = panel.querySelector(".empty");
+const template = panel.querySelector("template").content.firstElementChild;
+const received = panel.querySelector("[data-log=received]");
+const pause = panel.querySelector("[name=pause]");
+let count = 0;
+let waiting = [];
+let isScheduled = false;
+let isPaused = false;
 
-/** The newest events, drawn once a frame however many there are. */
-export class Log {
-  #list;
-  #empty;
-  #template;
-  #received;
-  #count = 0;
-  #waiting = [];
-  #asked = false;
-  #paused = false;
+pause.addEventListener("click", () => {
+  isPaused = !isPaused;
+  pause.setAttribute("aria-pressed", isPaused);
+  schedule();
+});
+panel.querySelector("[name=clear]").addEventListener("click", () => {
+  count = 0;
+  waiting = [];
+  list.replaceChildren();
+  schedule();
+});
 
-  constructor(panel) {
-    this.#list = panel.querySelector("ol");
-    this.#empty = panel.querySelector(".empty");
-    this.#template = panel.querySelector("template").content.firstElementChild;
-    this.#received = panel.querySelector("[data-log=received]");
-    panel.querySelector("[name=clear]").addEventListener("click", () => this.clear());
-    const pause = panel.querySelector("[name=pause]");
-    pause.addEventListener("click", () => {
-      this.#paused = !this.#paused;
-      pause.setAttribute("aria-pressed", this.#paused);
-      this.#ask();
-    });
+/** Add an event: `{id, topic, name, text}`, where `text` is JSON. */
+export function logEvent(event) {
+  count += 1;
+  add({ ...event, show: () => pretty(event.text) });
+}
+
+/** Add a note about the stream: `{id, topic, name, text}`. */
+export function logNote(note) {
+  add({ ...note, isNote: true, show: () => note.text });
+}
+
+function add(entry) {
+  waiting.push({ ...entry, time: new Date() });
+  if (waiting.length > MAX_ENTRIES) waiting.shift();
+  schedule();
+}
+
+function schedule() {
+  if (!isScheduled) requestAnimationFrame(draw);
+  isScheduled = true;
+}
+
+/** Draw what changed, once a frame however many events arrive. */
+function draw() {
+  isScheduled = false;
+  received.textContent = count.toLocaleString("en");
+  if (!isPaused) {
+    list.prepend(...waiting.map(entryOf).reverse());
+    waiting = [];
+    while (list.childElementCount > MAX_ENTRIES) list.lastElementChild.remove();
   }
+  empty.hidden = list.childElementCount > 0;
+}
 
-  /** Add an event: `{time, id, topic, name, text}`. */
-  add(event) {
-    this.#count += 1;
-    this.#wait(event);
-  }
-
-  /** Add what is no event, but happened between two of them. */
-  note(event) {
-    this.#wait({ ...event, isNote: true });
-  }
-
-  /** Start anew. */
-  clear() {
-    this.#count = 0;
-    this.#waiting = [];
-    this.#list.replaceChildren();
-    this.#ask();
-  }
-
-  #wait(event) {
-    this.#waiting.push(event);
-    if (this.#waiting.length > LIMIT) this.#waiting.shift();
-    this.#ask();
-  }
-
-  #ask() {
-    if (this.#asked) return;
-    this.#asked = true;
-    requestAnimationFrame(() => this.#draw());
-  }
-
-  #draw() {
-    this.#asked = false;
-    this.#received.textContent = this.#count.toLocaleString("en");
-    if (!this.#paused) {
-      const entries = this.#waiting.map((event) => this.#entry(event)).reverse();
-      this.#waiting = [];
-      this.#list.prepend(...entries);
-      while (this.#list.childElementCount > LIMIT) this.#list.lastElementChild.remove();
-    }
-    this.#empty.hidden = this.#list.childElementCount > 0;
-  }
-
-  #entry({ time, id, topic, name, text, isNote = false }) {
-    const entry = this.#template.cloneNode(true);
-    const [head, data] = entry.children;
-    const [moment, ...words] = head.children;
-    moment.dateTime = time.toISOString();
-    moment.textContent = clock(time);
-    [topic, name, id].forEach((word, at) => {
-      words[at].textContent = word;
-    });
-    data.textContent = isNote ? text : pretty(text);
-    entry.classList.toggle("note", isNote);
-    return entry;
-  }
+function entryOf({ time, id, topic, name, show, isNote = false }) {
+  const entry = template.cloneNode(true);
+  const [head, data] = entry.children;
+  const [moment, ...places] = head.children;
+  moment.dateTime = time.toISOString();
+  moment.textContent = clock(time);
+  [topic, name, id].forEach((word, at) => {
+    places[at].textContent = word;
+  });
+  data.textContent = show();
+  entry.classList.toggle("note", isNote);
+  return entry;
 }
 
 function clock(time) {
-  const two = (number) => String(number).padStart(2, "0");
   const milliseconds = String(time.getMilliseconds()).padStart(3, "0");
-  return `${two(time.getHours())}:${two(time.getMinutes())}:${two(time.getSeconds())}.${milliseconds}`;
+  return `${time.toTimeString().slice(0, 8)}.${milliseconds}`;
+}
+
+/**
+ * Lay out JSON text: a value that fits stays on one line, any other is indented.
+ *
+ * It works on the text, since `JSON.parse` rounds long numbers. Of long text it shows the beginning.
+ */
+function pretty(text) {
+  const tokens = text.slice(0, MAX_LENGTH).match(TOKEN) ?? [];
+  let shown = "";
+  let depth = 0;
+  let column = 0;
+  const write = (part) => {
+    shown += part;
+    column += part.length;
+  };
+  const breakLine = () => {
+    column = depth * INDENT;
+    shown += `\n${" ".repeat(column)}`;
+  };
+  for (let at = 0; at < tokens.length && shown.length < MAX_LENGTH; at += 1) {
+    const token = tokens[at];
+    const step = STEPS[token] ?? 0;
+    const size = step > 0 ? sizeOnLine(tokens, at, WIDTH - column) : 0;
+    if (size > 0) {
+      write(tokens.slice(at, at + size).map(spaced).join(""));
+      at += size - 1;
+    } else if (step > 0) {
+      depth += 1;
+      write(token);
+      breakLine();
+    } else if (step < 0) {
+      depth -= 1;
+      breakLine();
+      write(token);
+    } else if (token === ",") {
+      write(token);
+      breakLine();
+    } else {
+      write(spaced(token));
+    }
+  }
+  if (Math.max(text.length, shown.length) < MAX_LENGTH) return shown;
+  return `${shown.slice(0, MAX_LENGTH)}… (${text.length.toLocaleString("en")} characters)`;
+}
+
+/** Return the number of tokens of the value at `at` if they fit in `width`, else 0. */
+function sizeOnLine(tokens, at, width) {
+  let depth = 0;
+  let length = 0;
+  for (let end = at; end < tokens.length; end += 1) {
+    depth += STEPS[tokens[end]] ?? 0;
+    length += spaced(tokens[end]).length;
+    if (length > width) return 0;
+    if (depth === 0) return end - at + 1;
+  }
+  return 0;
+}
+
+function spaced(token) {
+  return SPACED[token] ?? token;
 }
