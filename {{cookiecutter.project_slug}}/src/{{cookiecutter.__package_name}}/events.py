@@ -1,6 +1,6 @@
 """The route that publishes events, and the rules of topics."""
 
-from fastapi import APIRouter, Depends, HTTPException
+from fastapi import APIRouter, Depends, HTTPException, Request
 from pydantic import BaseModel, ConfigDict, JsonValue
 
 from .streaming import (
@@ -41,21 +41,32 @@ class PublishedEvent(BaseModel):
     id: str
 
 
-async def check_topics(topics: Topics) -> None:
-    """Raise `HTTPException` for topics that a request must not follow or publish to.
+def check_topic(topic: str, request: Request) -> None:
+    """Raise `HTTPException` if the request must not follow or publish to `topic`.
 
-    As generated, all topics are open to every caller with the scope; this is the place for rules.
+    As generated, all topics are open to every caller; this is the place for rules.
     """
+
+
+async def check_followed_topics(topics: Topics, request: Request) -> None:
+    """Check the topics of a stream."""
+    for topic in topics:
+        check_topic(topic, request)
+
+
+async def check_published_topic(topic: Topic, request: Request) -> None:
+    """Check the topic of a publish."""
+    check_topic(topic, request)
 
 
 router = APIRouter(
     tags=["events"],
     route_class=StreamRoute,
 #{% if cookiecutter.__uses.tokens %}
-    dependencies=[requires(Scope.PUBLISH), Depends(check_topics)],
+    dependencies=[requires(Scope.PUBLISH), Depends(check_published_topic)],
     responses=GUARDED,
 #{% else %}
-    dependencies=[Depends(check_topics)],
+    dependencies=[Depends(check_published_topic)],
 #{% endif %}
 )
 

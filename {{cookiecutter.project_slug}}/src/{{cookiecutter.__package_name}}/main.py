@@ -176,7 +176,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.fanout = Fanout(settings.heartbeat_seconds)
     app.state.jobs = Jobs(broker)
     checks.append(broker.ping)
-    app.include_router(event_routes, dependencies=[Depends(events.check_topics)])
+    app.include_router(event_routes, dependencies=[Depends(events.check_followed_topics)])
     app.include_router(events.router)
     app.include_router(jobs.router)
 #{% endif %}

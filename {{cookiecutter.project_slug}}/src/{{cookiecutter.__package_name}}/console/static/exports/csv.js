@@ -1,22 +1,22 @@
-import { install } from "./exports.js";
-
 const CELL = /(?:"((?:[^"]|"")*)"|([^,\r\n]*))(,?)/y;
 
-/** Lay out records of CSV (RFC 4180), the first of which names the columns. */
-function table([names = "", ...records]) {
-  return { columns: cells(names.replace(/^\uFEFF/, "")), rows: records.map(cells) };
+/** The byte around text that can contain line feeds. */
+export const quote = '"'.charCodeAt(0);
+/** The number of records before the first row. */
+export const headers = 1;
+
+/** Return the `columns` and the `rows` of records of CSV (RFC 4180). */
+export function tableOf([names, ...records]) {
+  return { columns: cellsOf(names.replace(/^\uFEFF/, "")), rows: records.map(cellsOf) };
 }
 
-function cells(record) {
-  const found = [];
+function cellsOf(record) {
+  const cells = [];
   CELL.lastIndex = 0;
   for (let more = ","; more; ) {
     const [, quoted, plain, comma] = CELL.exec(record);
-    found.push(quoted === undefined ? plain : quoted.replaceAll('""', '"'));
+    cells.push(quoted === undefined ? plain : quoted.replaceAll('""', '"'));
     more = comma;
   }
-  return found;
+  return cells;
 }
-
-export const format = { name: "csv", quote: '"'.charCodeAt(0), headers: 1, table };
-install(format);
