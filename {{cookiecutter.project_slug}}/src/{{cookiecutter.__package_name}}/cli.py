@@ -1,8 +1,12 @@
 """The command line."""
 
+#{% if cookiecutter.__uses.tokens %}
+import json
+#{% endif %}
 import math
 #{% if cookiecutter.__uses.tokens %}
 import os
+from secrets import token_urlsafe
 #{% endif %}
 from typing import Annotated
 
@@ -24,7 +28,7 @@ from .settings import load_settings, require_authentication
 from .settings import load_settings
 #{% endif %}
 #{% if cookiecutter.__uses.tokens %}
-from .streaming.access.tokens import Scope, dotenv_line, generate_token, hash_token
+from .streaming.access.tokens import Scope, hash_token
 #{% endif %}
 #{% if cookiecutter.__uses.client %}
 from .streaming.client import add_client_commands
@@ -75,7 +79,7 @@ def serve(
 #{% if cookiecutter.__uses.tokens %}
     if not settings.session_secret:
         # Shared by all workers, and kept on reload.
-        os.environ["SESSION_SECRET"] = generate_token()
+        os.environ["SESSION_SECRET"] = token_urlsafe()
 #{% endif %}
     uvicorn.run(
         f"{__package__}.main:app",
@@ -96,10 +100,13 @@ def serve(
 @cli.command()
 def token(scopes: Annotated[list[Scope], typer.Argument(help="Scopes of the token")]) -> None:
     """Generate a token; print it, and the line of `.env` that adds it to the present ones."""
-    tokens = load_settings().api_tokens
-    generated = generate_token()
+    tokens = dict(load_settings().api_tokens)
+    generated = token_urlsafe()
+    tokens[hash_token(generated)] = frozenset(scopes)
     print(generated)
-    print(dotenv_line({**tokens, hash_token(generated): frozenset(scopes)}))
+    # Without quotes: a container's --env-file would make them part of the value.
+    members = {key: sorted(names, key=list(Scope).index) for key, names in tokens.items()}
+    print(f"API_TOKENS={json.dumps(members, separators=(',', ':'))}")
 #{% endif %}
 #{% if cookiecutter.__uses.exports %}
 

@@ -1,11 +1,11 @@
 """The settings of the service: from the environment, then from `.env`."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 #{% if cookiecutter.__uses.tokens %}
-from pydantic import Field, SecretStr
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError
 #{% else %}
-from pydantic import Field
+from pydantic import BeforeValidator, Field, ValidationError
 #{% endif %}
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -13,6 +13,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from .streaming.access.hosts import is_loopback
 from .streaming.access.tokens import Scope
 #{% endif %}
+#{% if cookiecutter.__uses.origins %}
 from .streaming.settings import (
 #{% if cookiecutter.__uses.exports %}
     DatabaseURL,
@@ -20,23 +21,30 @@ from .streaming.settings import (
 #{% if cookiecutter.__uses.tokens %}
     HostNames,
 #{% endif %}
-    LogLevel,
 #{% if cookiecutter.__uses.origins %}
     Origins,
 #{% endif %}
 #{% if cookiecutter.__uses.redis %}
     RedisURL,
 #{% endif %}
-    Seconds,
-#{% if cookiecutter.__uses.tokens %}
-#{% if cookiecutter.__uses.client %}
+#{% if cookiecutter.__uses.tokens and cookiecutter.__uses.client %}
     Token,
 #{% endif %}
+#{% if cookiecutter.__uses.tokens %}
     TokenScopes,
-    exit_with,
 #{% endif %}
-    read_settings,
+    describe,
+    exit_with,
 )
+#{% else %}
+from .streaming.settings import DatabaseURL, describe, exit_with
+#{% endif %}
+
+LogLevel = Annotated[
+    Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"],
+    BeforeValidator(lambda level: str(level).upper()),
+]
+Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 class Settings(BaseSettings):
@@ -126,7 +134,10 @@ class Settings(BaseSettings):
 
 def load_settings() -> Settings:
     """Return the settings. An invalid one exits the process with one line."""
-    return read_settings(Settings)
+    try:
+        return Settings()
+    except ValidationError as error:
+        exit_with("; ".join(map(describe, error.errors())))
 #{% if cookiecutter.__uses.tokens %}
 
 

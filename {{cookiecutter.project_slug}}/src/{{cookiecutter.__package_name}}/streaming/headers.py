@@ -35,7 +35,7 @@ UUID = re.compile(r"[0-9a-f]{8}(-?)[0-9a-f]{4}\1[0-9a-f]{4}\1[0-9a-f]{4}\1[0-9a-
 
 
 class RequestIdMiddleware:
-    """Sets `X-Request-Id` on every response: that of the request if it is a UUID, else a new one."""
+    """Sets `X-Request-Id` on responses: that of the request if it is a UUID, else a new one."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app

@@ -9,8 +9,7 @@ LINE_SEPARATORS = tuple(
 def escape_line_separators(text: bytes) -> bytes:
     """Return the JSON `text` with U+0085, U+2028 and U+2029 escaped.
 
-    JSON may contain them (RFC 8259, section 7), but `str.splitlines`, and with it most clients in
-    Python, splits lines at them.
+    JSON may contain them (RFC 8259, section 7), but `str.splitlines` splits lines at them.
     """
     if text.isascii():
         return text

@@ -71,8 +71,8 @@ def stream_responses(
 ) -> dict[int | str, dict[str, Any]]:
     """Return the `responses` of a route that streams.
 
-    `item` is the JSON schema of an item; `examples` has the bytes on the wire for each media type.
-    They are repeated in the description, since pages show an example of JSON lines as one string.
+    `item` is the JSON schema of an item; `examples` has the bytes on the wire for each media type,
+    which the description repeats: pages show an example of JSON lines as one string.
     """
     content: dict[str, Any] = {media_type: {"itemSchema": item} for media_type in examples}
     wire = ""

@@ -8,7 +8,6 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from .problems import ProblemResponse
 
 HEALTH_PATH = "/health"
-"""Open to every host and origin: a load balancer asks for it by address."""
 SAFE_METHODS = {"GET", "HEAD", "OPTIONS", "TRACE"}
 """Methods that change nothing (RFC 9110, section 9.2.1)."""
 
@@ -16,8 +15,8 @@ SAFE_METHODS = {"GET", "HEAD", "OPTIONS", "TRACE"}
 class CrossOriginMiddleware:
     """Rejects unsafe requests of pages of other origins, except for `origins`.
 
-    With `protect_reads` it rejects safe ones too, except for navigation: in a service without tokens
-    any page that is open on this machine could read. `/health` is always open.
+    With `protect_reads` it rejects safe ones too, except for navigation: without tokens any page
+    that is open on this machine could read. `/health` is always open.
     """
 
     def __init__(self, app: ASGIApp, *, origins: Collection[str], protect_reads: bool) -> None:

@@ -54,14 +54,9 @@ class Stream:
         self.reason: Reason | None = None
         self.failure: Exception | None = None
         self._streams = streams
-        self._opened_at = monotonic()
+        self.opened_at = monotonic()
         self._timeout = asyncio.timeout(streams.max_seconds or None)
         self._running = False
-
-    @property
-    def seconds(self) -> float:
-        """The age of the stream."""
-        return monotonic() - self._opened_at
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -166,9 +161,8 @@ class Streams:
 def stop_signals(callback: Callable[[], object]) -> Iterator[None]:
     """Call `callback` on the event loop at SIGTERM and SIGINT, then the previous handlers.
 
-    A server waits for open responses before it runs the shutdown of the lifespan, so a stream that
-    waited for that shutdown would never end. Outside of the main thread, which gets no signals,
-    this does nothing.
+    A server waits for open responses before it shuts the lifespan down, which would be too late for
+    endless streams. Outside of the main thread, which gets no signals, this does nothing.
     """
     if threading.current_thread() is not threading.main_thread():
         yield

@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import suppress
+from time import monotonic
 from typing import Any, ClassVar
 
 from anyio import CancelScope, move_on_after
@@ -30,10 +31,9 @@ class StreamAborted(Exception):
 class StreamResponse(Response):
     """Sends `chunks` as they are generated, and closes the generator in the task that ran it.
 
-    The first chunk is generated before the headers are sent, so a failure up to there is a status
-    (503) and not a truncated body. After that a stream ends in order or the transfer fails; it is
-    never truncated silently. The end is logged with its reason. A subclass that has no chunks
-    overrides `send_body`.
+    The first chunk is generated before the headers are sent; a failure up to there is a 503. After
+    that a stream ends in order or the transfer fails, but is never truncated silently. The end is
+    logged with its reason. A subclass that has no chunks overrides `send_body`.
     """
 
     items_name: ClassVar[str] = "items"
@@ -146,7 +146,7 @@ class StreamResponse(Response):
             self.items_name,
             stream.items,
             stream.bytes,
-            stream.seconds,
+            monotonic() - stream.opened_at,
             stream.reason,
             exc_info=fault,
         )
@@ -177,9 +177,8 @@ async def end_on_disconnect(receive: Receive, stream: Stream) -> None:
 def abort_connection(receive: Receive) -> bool:
     """Close the connection at once and discard what was not sent; return whether it was found.
 
-    ASGI has no message for this, and a server that closes gracefully waits for a client that reads
-    nothing. uvicorn's `receive` is a method of the object that holds the transport; FastAPI's limit
-    on request bodies wraps it in another object of the same shape.
+    ASGI has no message for this. uvicorn's `receive` is a method of the object that holds the
+    transport; FastAPI's limit on request bodies wraps it in another object of the same shape.
     """
     owner: Any = getattr(receive, "__self__", None)
     while owner is not None:

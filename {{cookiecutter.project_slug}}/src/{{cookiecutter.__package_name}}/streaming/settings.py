@@ -3,23 +3,19 @@
 import re
 import sys
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, NoReturn, TypeVar
+from typing import Annotated, Any, NoReturn
 
-from pydantic import (
-#{% if cookiecutter.__uses.origins or cookiecutter.__uses.exports %}
-    AfterValidator,
+#{% if cookiecutter.__uses.tokens and cookiecutter.__uses.client %}
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
+#{% elif cookiecutter.__uses.tokens %}
+from pydantic import AfterValidator, BeforeValidator, Field
+#{% elif cookiecutter.__uses.origins %}
+from pydantic import AfterValidator, BeforeValidator
+#{% elif cookiecutter.__uses.exports %}
+from pydantic import AfterValidator
 #{% endif %}
-    BeforeValidator,
-    Field,
-#{% if cookiecutter.__uses.tokens %}
-    SecretStr,
-#{% endif %}
-    ValidationError,
-)
 #{% if cookiecutter.__uses.origins %}
-from pydantic_settings import BaseSettings, NoDecode
-#{% else %}
-from pydantic_settings import BaseSettings
+from pydantic_settings import NoDecode
 #{% endif %}
 #{% if cookiecutter.__uses.redis %}
 from redis.asyncio.connection import parse_url
@@ -32,14 +28,13 @@ from uvicorn.config import STARTUP_FAILURE
 #{% if cookiecutter.__uses.tokens %}
 
 from .access.hosts import host_name, parse_address
+#{% if cookiecutter.__uses.client %}
 from .access.tokens import B64TOKEN, Scope, parse_tokens
+#{% else %}
+from .access.tokens import Scope, parse_tokens
+#{% endif %}
 #{% endif %}
 
-LogLevel = Annotated[
-    Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"],
-    BeforeValidator(lambda level: str(level).upper()),
-]
-Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 CREDENTIALS = re.compile(r"(?<=:).*(?=@)|(?<=\?).*", re.DOTALL)
 #{% if cookiecutter.__uses.tokens %}
 SECRETS = {"API_TOKEN", "API_TOKENS", "SESSION_SECRET"}
@@ -121,6 +116,15 @@ def validate_host(name: str) -> str:
     return name.lower()
 
 
+HostNames = Annotated[
+    tuple[Annotated[str, AfterValidator(validate_host)], ...], NoDecode, BeforeValidator(split_list)
+]
+TokenScopes = Annotated[
+    dict[str, frozenset[Scope]], NoDecode, BeforeValidator(parse_tokens), Field(repr=False)
+]
+#{% if cookiecutter.__uses.client %}
+
+
 def validate_token(token: SecretStr | None) -> SecretStr | None:
     """Return `token`, `None` if it is empty. Raises `ValueError`."""
     if token and not B64TOKEN.fullmatch(token.get_secret_value()):
@@ -128,25 +132,9 @@ def validate_token(token: SecretStr | None) -> SecretStr | None:
     return token or None
 
 
-HostNames = Annotated[
-    tuple[Annotated[str, AfterValidator(validate_host)], ...], NoDecode, BeforeValidator(split_list)
-]
 Token = Annotated[SecretStr | None, AfterValidator(validate_token)]
-TokenScopes = Annotated[
-    dict[str, frozenset[Scope]], NoDecode, BeforeValidator(parse_tokens), Field(repr=False)
-]
 #{% endif %}
-
-
-SettingsT = TypeVar("SettingsT", bound=BaseSettings)
-
-
-def read_settings(settings_class: type[SettingsT]) -> SettingsT:
-    """Return the settings. An invalid one exits the process with one line."""
-    try:
-        return settings_class()
-    except ValidationError as error:
-        exit_with("; ".join(map(describe, error.errors())))
+#{% endif %}
 
 
 def exit_with(message: str) -> NoReturn:

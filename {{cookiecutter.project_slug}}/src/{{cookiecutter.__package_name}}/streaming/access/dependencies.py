@@ -33,8 +33,7 @@ GUARDED: dict[int | str, dict[str, Any]] = UNAUTHORIZED | {
 class Caller(BaseUser):
     """The caller of a request: `request.user`.
 
-    `id` is the hash of its token, empty for an unauthenticated caller, whose `error` is that of
-    RFC 6750, section 3.1.
+    `id` is the hash of its token, empty without a valid one; `error` as in RFC 6750, section 3.1.
     """
 
     id: str = ""

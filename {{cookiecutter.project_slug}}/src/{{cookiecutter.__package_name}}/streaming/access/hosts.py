@@ -14,8 +14,8 @@ from ..problems import ProblemResponse
 class HostMiddleware:
     """Rejects requests for other host names and, if `local_only`, from other machines.
 
-    A web page can point a host name of its own at this machine (DNS rebinding); so with `local_only`
-    and without `hosts` only host names of this machine are accepted. `/health` is always open.
+    A web page can point its own host name at this machine (DNS rebinding): with `local_only` and
+    without `hosts` only host names of this machine are accepted. `/health` is always open.
     """
 
     def __init__(self, app: ASGIApp, *, local_only: bool, hosts: Collection[str]) -> None:
@@ -46,8 +46,7 @@ class HostMiddleware:
 def is_local(scope: Scope, headers: Headers) -> bool:
     """Return whether the client and all proxies on the way are on this machine.
 
-    The client of a socket file is unknown. A client name that is not an address is that of a client
-    in this process, as in a test: networks have addresses only.
+    The client of a socket file is unknown. A name instead of an address is a client in a test.
     """
     client: tuple[str, int] | None = scope.get("client")
     if client is None:

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from enum import StrEnum
 from hashlib import sha256
 from hmac import compare_digest
-from secrets import token_urlsafe
 from typing import Any
 
 HASH = re.compile(r"sha256:[0-9a-f]{64}")
@@ -77,15 +76,3 @@ def find_token(tokens: Tokens, token: str) -> str | None:
         if compare_digest(known, hashed):
             found = known
     return found
-
-
-def generate_token() -> str:
-    """Return a token of 256 random bits."""
-    return token_urlsafe(32)
-
-
-def dotenv_line(tokens: Tokens) -> str:
-    """Return the line of `.env` that sets these tokens, as hashes."""
-    members = {known: sorted(scopes, key=list(Scope).index) for known, scopes in tokens.items()}
-    # Without quotes: a container's --env-file would make them part of the value.
-    return f"API_TOKENS={json.dumps(members, separators=(',', ':'))}"

@@ -23,7 +23,7 @@ class Broker(ABC):
         """Publish `value` to the subscribers of `topic`; return the id of the event.
 
         `value` is anything that FastAPI can return: models, dataclasses, dicts, dates. Raises
-        `ValueError` for an invalid topic, name or value, and `TopicFinished`; then nothing is stored.
+        `ValueError` for an invalid topic, name or value, and `TopicFinished`; nothing is stored.
         """
         require_topic(topic)
         if name is not None:

@@ -1,9 +1,8 @@
 """Sending events to thousands of streams without waking a task for each.
 
-Waking a task to send an event costs several times the sending. So one callback per turn of the
-event loop steps through the `send` of every stream that has events: uvicorn's has written to the
-socket after that one step, unless the client is slow. Then, and on servers whose `send` always
-waits, a task completes it.
+Waking a task costs several times the sending. So one callback per turn of the event loop steps
+through the `send` of every stream that has events: uvicorn's has then written to the socket, unless
+the client is slow. In that case, and on servers whose `send` always waits, a task completes it.
 """
 
 import asyncio
@@ -121,7 +120,7 @@ class Subscriber:
             self.fanout.schedule(self)
 
     def flush(self) -> None:
-        """Send what is waiting, until the client has to catch up. A failure ends this stream only."""
+        """Send what is waiting, unless the client is slow. A failure ends this stream only."""
         self.is_scheduled = False
         try:
             while self.is_open and not self.sending:

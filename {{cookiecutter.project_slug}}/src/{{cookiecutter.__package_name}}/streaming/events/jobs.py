@@ -33,8 +33,7 @@ class Jobs:
     def start(self, job: Callable[[str], AsyncGenerator[Any, None]]) -> str:
         """Start a job and return its topic, with which `job` is called.
 
-        What the generator yields is published, then `done`. Raises `HTTPException`: 503 for one job
-        too many.
+        What the generator yields is published, then `done`. Raises `HTTPException`: 503.
         """
         if len(self._tasks) >= MAX_JOBS:
             raise HTTPException(503, "Too many running jobs.", {"Retry-After": "5"})

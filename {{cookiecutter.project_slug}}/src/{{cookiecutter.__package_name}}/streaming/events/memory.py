@@ -182,8 +182,8 @@ def require_one_worker(workers: int | None = None) -> None:
 def configured_workers() -> int:
     """Return the number of workers on the command line or in the environment of the server.
 
-    A worker has both in common with its server. There is no other sign that holds: workers that
-    are replaced overlap, and independent services share a parent process. 1 for unknown servers.
+    1 for unknown servers. Other signs do not hold: workers that are replaced overlap, and
+    independent services can share a parent process.
     """
     program = Path(sys.argv[0])
     if (program.parent.name if program.stem == "__main__" else program.stem) not in SERVERS:

@@ -14,7 +14,7 @@ from ..response import StreamResponse, until_disconnected
 from .broker import Broker
 from .fanout import Fanout, ObservedSend, Subscriber
 from .subscription import Subscription
-from .wire import RESET, STREAM_ERROR, encode_event, encode_json, encode_ready, encode_retry
+from .wire import RESET, STREAM_ERROR, encode_event, encode_json, encode_ready
 
 RETRY_MILLISECONDS = 2000
 
@@ -53,7 +53,7 @@ class EventStreamResponse(StreamResponse):
 #{% endif %}
             return encode_event(encode_json(problem), name=STREAM_ERROR)
         # Jitter: otherwise all clients of a server that shuts down reconnect at the same time.
-        return encode_retry(RETRY_MILLISECONDS // 2 + randbelow(RETRY_MILLISECONDS * 2))
+        return b"retry: %d\n\n" % (RETRY_MILLISECONDS // 2 + randbelow(RETRY_MILLISECONDS * 2))
 
     async def send_body(self, stream: Stream, receive: Receive, send: Send) -> None:
         """Send `ready`, then leave the events to the fan-out until the client disconnects."""

@@ -67,11 +67,6 @@ def encode_ready(data: bytes, *, id: str | None, retry: int) -> bytes:
     return b"retry: %d\nevent: ready\ndata: %s\n%s\n" % (retry, data, tail.encode())
 
 
-def encode_retry(milliseconds: int) -> bytes:
-    """Return the field that sets the reconnection time of a client."""
-    return b"retry: %d\n\n" % milliseconds
-
-
 @dataclass(frozen=True)
 class Event:
     """A published event; `data` is JSON on one line."""

@@ -39,7 +39,7 @@ class Database(ABC):
 
     @abstractmethod
     def cursor(self, statement: Select[Any]) -> AbstractContextManager[Any]:
-        """Return a cursor of `statement`, with `fetchmany(size)` and, from any thread, `interrupt()`.
+        """Return a cursor with `fetchmany(size)` and, for other threads, `interrupt()`.
 
         Rows are read on demand, as the driver returns them: SQLAlchemy's rows would cost more than
         reading and encoding them.
@@ -65,8 +65,8 @@ class Database(ABC):
             if self._prepared:
                 return
             with self.writing() as connection:
-                existing = inspect(connection).get_table_names()
-                missing = [table for table in self._tables if table.name not in existing]
+                exists = inspect(connection).has_table
+                missing = [each for each in self._tables if not exists(each.name, each.schema)]
                 self._metadata.create_all(connection, tables=missing)
                 for table in missing:
                     for _ in self.insert_samples(connection, table, SAMPLE_ROWS):

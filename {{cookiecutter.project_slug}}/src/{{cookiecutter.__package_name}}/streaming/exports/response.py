@@ -13,7 +13,7 @@ from .rows import Encoder, Rows
 
 
 class ExportResponse(StreamResponse):
-    """Streams rows as the attachment `name` and the extension: the whole set, or a failed transfer."""
+    """Streams rows as the attachment `name.extension`: all of them, or the transfer fails."""
 
     items_name = "rows"
     media_type: str
@@ -49,7 +49,7 @@ def content_disposition(filename: str) -> str:
 
 
 def is_not_finite(cell: Any) -> bool:
-    """Return whether `cell` is NaN or infinite, which neither JSON nor spreadsheets can represent."""
+    """Return whether `cell` is NaN or infinite, for which JSON and CSV have no number."""
     if isinstance(cell, Decimal):
         return not cell.is_finite()
     return isinstance(cell, float) and not isfinite(cell)

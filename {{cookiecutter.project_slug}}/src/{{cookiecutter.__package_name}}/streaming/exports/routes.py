@@ -89,7 +89,7 @@ def add_route(
 ) -> None:
     """Add the route of an export in one format, or in that of `formats` which `Accept` prefers."""
     statement = select(export.table)
-    negotiated = path.endswith(export.name)
+    negotiated = path == f"/export/{export.name}"
 
     async def stream_export(
         request: Request,
@@ -99,7 +99,8 @@ def add_route(
         rows = Rows(request.app.state.database, statement, export.key).page(*page)
         if not negotiated:
             return formats[0](rows, export.name, **options)
-        preferred = negotiate(request.headers.get("accept", "*/*"), formats)
+        accept = ", ".join(request.headers.getlist("accept")) or "*/*"
+        preferred = negotiate(accept, formats)
         response = preferred(rows, export.name, **options)
         response.headers["Vary"] = "Accept"
         return response
@@ -184,17 +185,19 @@ def negotiate(accept: str, formats: Sequence[type[ExportResponse]]) -> type[Expo
 
     preferred = max(formats, key=quality_of)
     if quality_of(preferred) <= 0:
-        names = " or ".join(each.media_type for each in formats)
-        raise HTTPException(406, f"Invalid Accept: expected {names}.", {"Vary": "Accept"})
+        expected = " or ".join(each.media_type for each in formats)
+        raise HTTPException(406, f"Invalid Accept: expected {expected}.", {"Vary": "Accept"})
     return preferred
 
 
 def row_schema(export: Export) -> dict[str, Any]:
     """Return the JSON schema of a row."""
     fields: dict[str, Any] = {}
-    for column in export.table.columns:
+    for number, column in enumerate(export.table.columns):
         kind = python_type(column)
-        fields[str(column.key)] = (kind | None if column.nullable else kind, ...)
+        # The name of a column need not be one of a field.
+        alias = Field(alias=str(column.key))
+        fields[f"cell{number}"] = (kind | None if column.nullable else kind, alias)
     model: type[BaseModel] = create_model(export.name, **fields)
     return model.model_json_schema()
 

@@ -62,7 +62,7 @@ class Rows:
         ahead = reading.read(1)
         try:
             while chunks := await asyncio.shield(ahead):
-                # The hop between threads takes as long as sending a chunk: it is shared by several.
+                # The hop between threads takes as long as sending a chunk, so several share it.
                 ahead = reading.read(CHUNKS_AHEAD)
                 for chunk in chunks:
                     yield chunk

@@ -191,7 +191,7 @@ function followJob(topic, count) {
       if (name === "") showProgress(JSON.parse(text).count + 1);
       else if (name === "done") finish("Done.", "good");
       else if (name === "stream-error") finish(JSON.parse(text).title, "bad");
-      else if (name === "reset") finish("The job is unknown since the service restarted.", "bad");
+      else if (name === "reset") finish("The service restarted. The job is lost.", "bad");
     },
     onstate: (name, problem) => {
       if (name === "connecting" || name === "open") report(jobForm, "Running.");

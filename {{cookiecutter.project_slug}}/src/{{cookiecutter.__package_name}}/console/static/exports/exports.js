@@ -18,14 +18,14 @@ async function showTables() {
     const { paths } = await (await request("openapi.json")).json();
     const found = Object.keys(paths).map((path) => PATH.exec(path));
     const exports = found.filter((match) => match && `/export/${match[1]}` in paths);
-    const tables = Map.groupBy(exports, ([, name]) => name);
-    for (const [name, matches] of tables) {
+    const panels = [];
+    for (const [name, matches] of Map.groupBy(exports, ([, name]) => name)) {
       const formats = {};
       for (const [, , extension] of matches) formats[extension] = await import(`./${extension}.js`);
-      tables.set(name, new Panel(name, formats));
+      panels.push(new Panel(name, formats).form);
     }
-    report(section, tables.size > 0 ? "" : "The service exports no tables.");
-    section.querySelector(".tables").append(...[...tables.values()].map(({ form }) => form));
+    report(section, panels.length > 0 ? "" : "The service exports no tables.");
+    section.querySelector(".tables").append(...panels);
   } catch (error) {
     report(section, error.message, "bad");
   }
