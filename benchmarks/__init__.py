@@ -1,1 +1,1 @@
-"""What the template's claims rest on: itself beside its peers, on one machine in one run."""
+"""Benchmarks of the template beside its peers, on one machine and in one run."""

@@ -19,7 +19,7 @@ PARTS = {
 
 
 def main() -> None:
-    """Measure what was asked for, and report it beside what was measured before."""
+    """Measure the given parts, and write the report with the other parts' last results."""
     options = arguments()
     options.output.mkdir(parents=True, exist_ok=True)
     results = options.output / "results.json"
@@ -48,7 +48,7 @@ def main() -> None:
 
 
 def raise_file_limit() -> None:
-    """Let this process and those that it starts hold as many connections as the system allows."""
+    """Raise the limit of open files, also of child processes, to the maximum of the system."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
@@ -58,7 +58,7 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("parts", nargs="*", help=f"only these of: {', '.join(PARTS)}")
     parser.add_argument("--quick", action="store_true", help="fewer rows, one round")
-    parser.add_argument("--report", action="store_true", help="only report what was measured")
+    parser.add_argument("--report", action="store_true", help="measure nothing, write the report")
     parser.add_argument("--output", type=Path, default=Path(__file__).parent, help="a folder")
     options = parser.parse_args()
     for part in options.parts:

@@ -1,6 +1,6 @@
-"""Many subscribers to one topic, and who publishes to them: a process of its own.
+"""The load of event streams: many subscribers of one topic and a publisher, in one process.
 
-Prints its figures as JSON. The server's memory and processor time are read from outside of it.
+Prints its figures as JSON. Memory and processor time of the server are read from `/proc`.
 """
 
 import argparse
@@ -22,7 +22,7 @@ PACE = 0.1
 """Seconds between events when delivery is timed."""
 PATIENCE = 60.0
 WARM = 10
-"""Subscribers whose memory is not counted: what a server loads once is loaded for them."""
+"""Number of first subscribers whose memory is not counted: they include what is loaded once."""
 
 
 class Crowd:
@@ -35,16 +35,16 @@ class Crowd:
         self.missing = 0
         self.changed = asyncio.Event()
         self.delays: list[float] | None = None
-        """Where to note how long events took, in milliseconds."""
+        """The delays of events in milliseconds, if they are measured."""
 
     async def seen_by_all(self, events: int) -> None:
-        """Return when everyone has seen as many events as this."""
+        """Wait until each subscriber has seen this number of events."""
         self.goal = events
         self.missing = sum(member.seen < events for member in self.members)
         await self.until(lambda: not self.missing)
 
     async def until(self, condition: Callable[[], bool]) -> None:
-        """Return when a condition holds; it is looked at after every change."""
+        """Wait until a condition holds, which is checked after every change."""
         async with asyncio.timeout(PATIENCE):
             while not condition():
                 self.changed.clear()
@@ -52,19 +52,19 @@ class Crowd:
 
 
 class Subscriber(asyncio.Protocol):
-    """One connection that counts the events it gets."""
+    """A connection that counts events."""
 
     def __init__(self, crowd: Crowd) -> None:
         self.crowd = crowd
         self.seen = 0
-        self.answered = False
+        self.connected = False
         self.rest = b""
 
     def data_received(self, data: bytes) -> None:
-        """Count what came, also when a mark is torn apart."""
+        """Count the events in `data`, also one whose mark is split between two calls."""
         crowd = self.crowd
-        if not self.answered:
-            self.answered = True
+        if not self.connected:
+            self.connected = True
             crowd.connected += 1
             crowd.changed.set()
         data = self.rest + data
@@ -81,7 +81,7 @@ class Subscriber(asyncio.Protocol):
 
 
 class Publisher:
-    """One connection that publishes, keep-alive."""
+    """A keep-alive connection that publishes."""
 
     def __init__(self, host: str, port: int, options: argparse.Namespace) -> None:
         self.host, self.port = host, port
@@ -96,18 +96,18 @@ class Publisher:
     async def publish(self) -> None:
         """Publish one event."""
         self._send(self.publish_path)
-        await self._answer()
+        await self._read_response()
 
     async def publish_burst(self) -> None:
-        """Publish many events in one turn of the server's loop, or without a wait between them."""
+        """Publish ten events with one request, or with ten that are sent at once."""
         if self.burst_path:
             self._send(f"{self.burst_path}?n={BURST}", body="%s", events=BURST)
-            await self._answer()
+            await self._read_response()
         else:
             for _ in range(BURST):
                 self._send(self.publish_path)
             for _ in range(BURST):
-                await self._answer()
+                await self._read_response()
 
     def _send(self, path: str, *, body: str = "", events: int = 1) -> None:
         event = {"tick": self.published, "at": time.time_ns(), "text": "lorem ipsum"}
@@ -118,7 +118,7 @@ class Publisher:
             b"Content-Length: %d\r\n\r\n%s" % (path.encode(), len(content), content)
         )
 
-    async def _answer(self) -> None:
+    async def _read_response(self) -> None:
         head = (await self.reader.readuntil(b"\r\n\r\n")).lower()
         if not head.startswith(b"http/1.1 20"):
             raise RuntimeError(head.decode())
@@ -129,7 +129,10 @@ class Publisher:
 async def closed_loop(
     crowd: Crowd, publisher: Publisher, publish: Callable[[], Awaitable[None]], seconds: float
 ) -> int:
-    """Publish for some seconds, at most two times ahead of the slowest; the deliveries."""
+    """Publish for some seconds, up to two events or bursts ahead of the slowest subscriber.
+
+    Returns the number of deliveries.
+    """
     start = publisher.published
     previous = current = start
     end = time.perf_counter() + seconds
@@ -142,7 +145,7 @@ async def closed_loop(
 
 
 async def paced(crowd: Crowd, publisher: Publisher, seconds: float) -> list[float]:
-    """Publish at an even pace; how long each delivery took, in milliseconds."""
+    """Publish at an even pace; return the delay of each delivery in milliseconds."""
     delays: list[float] = []
     crowd.delays = delays
     for _ in range(round(seconds / PACE)):
@@ -153,7 +156,7 @@ async def paced(crowd: Crowd, publisher: Publisher, seconds: float) -> list[floa
 
 
 async def measure(options: argparse.Namespace) -> dict[str, float]:
-    """Return the figures of the stages that were asked for."""
+    """Return the figures of the chosen stages."""
     loop = asyncio.get_running_loop()
     server = Process(options.pid)
     crowd = Crowd()
@@ -169,7 +172,7 @@ async def measure(options: argparse.Namespace) -> dict[str, float]:
                 crowd.members.append(member)
                 transport.write(request.encode())
             await crowd.until(lambda: crowd.connected == len(crowd.members))
-        await asyncio.sleep(1)  # what a server still does after its answer began
+        await asyncio.sleep(1)  # for work of the server after the start of its response
 
     await join(WARM)
     before = server.resident_kib()
@@ -211,8 +214,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--subscribers", type=int, required=True)
     parser.add_argument("--subscribe", default="/events")
     parser.add_argument("--publish", default="/publish")
-    parser.add_argument("--burst", default="", help="none: requests one right after the other")
-    parser.add_argument("--body", default="%s", help="what is posted, with %%s for the event")
+    parser.add_argument("--burst", default="", help="none: one request for each event")
+    parser.add_argument("--body", default="%s", help="body of a publish, with %%s for the event")
     for stage in ("idle", "steady", "paced"):
         parser.add_argument(f"--{stage}", type=float, default=0.0, help="seconds")
     return parser.parse_args()

@@ -1,4 +1,4 @@
-"""What is measured, and where: the rendered projects, the peers, the data and the machine."""
+"""The environment of the benchmarks: rendered projects, peers, data and machine."""
 
 import hashlib
 import json
@@ -28,7 +28,7 @@ PEERS = (
     "aiosqlite==0.22.1",
     "datasette==0.65.5",
     "litestar==2.25.0",
-    "sqlalchemy[asyncio]",  # the version that the projects ask for, and so with the rest
+    "sqlalchemy[asyncio]",  # versions without a number are those of the projects
     "sse-starlette==3.7.0",
     "uvicorn[standard]",
 )
@@ -37,18 +37,18 @@ SHOWN = (
     *("sse-starlette", "litestar", "datasette", "aiosqlite"),
 )
 SERVER_PLACES = ("/usr/sbin", *map(str, Path("/usr/lib/postgresql").glob("*/bin")))
-"""Where Debian keeps servers, off a user's path."""
+"""The folders of servers on Debian, which are not on a user's path."""
 
 
 @dataclass(frozen=True)
 class Scale:
-    """How much is measured."""
+    """The size of a measurement."""
 
     quick: bool
     rows: int
     rounds: int
     seconds: float
-    """How long whatever has no end of its own is measured."""
+    """Duration of measurements without an end."""
     idle_seconds: float
     most_subscribers: int
     most_rows: int
@@ -59,7 +59,7 @@ QUICK = Scale(True, 100_000, 1, 1.0, 2.0, 1000, 100_000)
 
 
 class Missing(Exception):
-    """A program that a row needs is not installed; the text says which."""
+    """A program is not installed; the message names it."""
 
 
 def require(program: str) -> str:
@@ -71,7 +71,7 @@ def require(program: str) -> str:
 
 
 def prepare() -> None:
-    """Render the default project and the one for PostgreSQL; install them and the peers."""
+    """Render the default project and one for PostgreSQL; install both and the peers."""
     CACHE.mkdir(exist_ok=True)
     projects = [render("Streaming API"), render("Streaming API PostgreSQL", database="postgresql")]
     editable = [word for project in projects for word in ("--editable", str(project))]
@@ -80,7 +80,7 @@ def prepare() -> None:
 
 
 def render(name: str, **answers: str) -> Path:
-    """Generate a project anew; its folder."""
+    """Generate a project again; return its folder."""
     shutil.rmtree(CACHE / name.lower().replace(" ", "-"), ignore_errors=True)
     config = CACHE / "cookiecutter.yaml"
     config.write_text(f"cookiecutters_dir: '{CACHE}'\nreplay_dir: '{CACHE}'\n", encoding="utf-8")
@@ -97,7 +97,7 @@ def render(name: str, **answers: str) -> Path:
 
 
 def uv(*arguments: str) -> str:
-    """Run uv without a word and return what it printed."""
+    """Run uv quietly; return its output."""
     command = [os.environ.get("UV", "uv"), *arguments, "--quiet"]
     environment = {name: value for name, value in os.environ.items() if name != "VIRTUAL_ENV"}
     return subprocess.run(
@@ -106,14 +106,14 @@ def uv(*arguments: str) -> str:
 
 
 def fingerprint() -> str:
-    """Return what changes when the samples do."""
-    exports = CACHE / "streaming-api/src" / SQLITE / "exports"
-    sources = b"".join((exports / f"{name}.py").read_bytes() for name in ("items", "users"))
+    """Return a hash of the code of the samples."""
+    package = CACHE / "streaming-api" / "src" / SQLITE
+    sources = b"".join((package / f"{name}.py").read_bytes() for name in ("samples", "tables"))
     return hashlib.sha256(sources).hexdigest()[:8]
 
 
 def seed(package: str, url: str, rows: int) -> None:
-    """Fill a database through the project's own command."""
+    """Fill a database with the command of the project."""
     print(f"seeding {rows:,} rows: {url}")
     command = [str(VENV / "bin" / package.replace("_", "-")), "seed", "--rows", str(rows)]
     environment = os.environ | {"DATABASE_URL": url}
@@ -121,7 +121,7 @@ def seed(package: str, url: str, rows: int) -> None:
 
 
 def sqlite_database(rows: int) -> Path:
-    """Return an SQLite file with that many rows in each table, made when it is not there yet."""
+    """Return a SQLite file with a number of rows in each table, created if it is missing."""
     path = CACHE / f"rows-{rows}-{fingerprint()}.db"
     if not path.exists():
         for stale in CACHE.glob(f"*rows-{rows}-*"):
@@ -133,7 +133,7 @@ def sqlite_database(rows: int) -> Path:
 
 
 def messy_database(rows: int) -> Path:
-    """Return the same with descriptions that CSV has to quote, in turns.
+    """Return the same with descriptions that need quotes in CSV.
 
     Of 20 descriptions 6 have commas, one quotes, one line breaks, and one is NULL.
     """
@@ -157,7 +157,7 @@ def messy_database(rows: int) -> Path:
 
 
 def machine() -> dict[str, str | int]:
-    """Return what the figures are from."""
+    """Return the date and the machine of the figures."""
     models = [line for line in lines_of("/proc/cpuinfo") if line.startswith("model name")]
     return {
         "date": datetime.now(UTC).date().isoformat(),
@@ -168,12 +168,12 @@ def machine() -> dict[str, str | int]:
 
 
 def lines_of(path: str) -> list[str]:
-    """Return the lines of a file, if there is one."""
+    """Return the lines of a file, none if it is missing."""
     return Path(path).read_text().splitlines() if Path(path).exists() else []
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of all that is compared."""
+    """Return the versions of all programs and packages."""
     installed = {
         package["name"]: package["version"]
         for package in json.loads(uv("pip", "list", "--python", str(PYTHON), "--format", "json"))
@@ -182,12 +182,12 @@ def versions() -> dict[str, str]:
     found |= {name: installed[name] for name in SHOWN if name in installed}
     for program, option in (("sqlite3", "--version"), ("postgres", "--version"), ("nginx", "-v")):
         try:
-            said = subprocess.run(
+            done = subprocess.run(
                 [require(program), option], capture_output=True, encoding="utf-8", check=True
             )
         except Missing as missing:
             found[program] = str(missing)
         else:
-            words = (said.stdout or said.stderr).replace("nginx/", "").split()
+            words = (done.stdout or done.stderr).replace("nginx/", "").split()
             found[program] = next(word for word in words if word[0].isdigit())
     return found

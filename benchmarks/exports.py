@@ -1,4 +1,4 @@
-"""A whole table over HTTP: the project beside the database's own tool and beside its peers."""
+"""Exports of whole tables over HTTP, beside the tools of the databases and other services."""
 
 import resource
 import subprocess
@@ -26,7 +26,7 @@ from .tables import Table
 
 OURS = "this template"
 SHARE = 20
-"""Slow ways export this fraction of the rows, and their time is scaled."""
+"""Slow ways export one row of this number, and their time is scaled."""
 WARM_UP_ROWS = 1000
 SCALED = f" (1/{SHARE} of the rows, scaled)"
 TUTORIAL = "one row a chunk, sync generator" + SCALED
@@ -46,17 +46,17 @@ ALL_USERS = "SELECT * FROM users ORDER BY id"
 
 @dataclass(frozen=True)
 class Way:
-    """One row of a table: a path with the number of `{rows}`, or the command of a tool."""
+    """One row of a table: the path of an export with `{rows}`, or the command of a tool."""
 
     table: str
     name: str
-    what: str
+    target: str
     share: int = 1
 
 
 @dataclass(frozen=True)
 class Contender:
-    """What runs while its ways are measured: a server, or nothing beside a tool."""
+    """A server, or the check for a tool, and the ways that are measured while it runs."""
 
     start: Callable[[], AbstractContextManager[Server | None]]
     ways: Sequence[Way]
@@ -64,13 +64,13 @@ class Contender:
 
 @contextmanager
 def tool(program: str) -> Iterator[None]:
-    """Insist on a program that needs no server."""
+    """Check that a program that needs no server is installed."""
     require(program)
     yield
 
 
 def get(url: str, *options: str) -> dict[str, float]:
-    """Download with curl to nowhere; the seconds, those up to the first byte, and the size."""
+    """Download with curl; return the seconds, those up to the first byte, and the size."""
     form = "%{http_code} %{time_total} %{time_starttransfer} %{size_download}"
     command = [require("curl"), "--silent", "--show-error", "--output", "/dev/null"]
     done = subprocess.run(
@@ -86,7 +86,7 @@ def get(url: str, *options: str) -> dict[str, float]:
 
 
 def over_http(server: Server, path: str, rows: int, *options: str) -> dict[str, float]:
-    """Export over HTTP; the figures of a row of a table."""
+    """Export over HTTP; return the figures of a row."""
     cpu = server.cpu_seconds()
     got = get(server.url + path.format(rows=rows), *options)
     return {
@@ -97,7 +97,7 @@ def over_http(server: Server, path: str, rows: int, *options: str) -> dict[str, 
 
 
 def by_tool(command: str) -> dict[str, float]:
-    """Export into a pipe with the database's own tool; the figures of a row of a table."""
+    """Export into a pipe with the tool of a database; return the figures of a row."""
 
     def children() -> float:
         usage = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -109,7 +109,7 @@ def by_tool(command: str) -> dict[str, float]:
 
 
 def compete(contenders: Sequence[Contender], tables: dict[str, Table], scale: Scale) -> None:
-    """Measure every way once a round, each server in its turn."""
+    """Measure every way once per round, one server after the other."""
     for _ in range(scale.rounds):
         for contender in contenders:
             try:
@@ -124,16 +124,16 @@ def compete(contenders: Sequence[Contender], tables: dict[str, Table], scale: Sc
 def measure(way: Way, server: Server | None, rows: int) -> dict[str, float]:
     """Return the figures of one export, scaled to all rows."""
     if server is None:
-        return by_tool(way.what)
-    get(server.url + way.what.format(rows=WARM_UP_ROWS))
-    figures = over_http(server, way.what, rows // way.share)
+        return by_tool(way.target)
+    get(server.url + way.target.format(rows=WARM_UP_ROWS))
+    figures = over_http(server, way.target, rows // way.share)
     for name in ("time, s", "CPU, s"):
         figures[name] *= way.share
     return figures
 
 
 def sqlite_contenders(scale: Scale) -> list[Contender]:
-    """List who exports from SQLite."""
+    """Return the contenders that export from SQLite."""
     database, messy = sqlite_database(scale.rows), messy_database(scale.rows)
     ndjson, csv = "/items.ndjson?limit={rows}", "/items.csv?limit={rows}"
     streamed = f"/{database.stem}/items.csv?_stream=on&id__lte={{rows}}"
@@ -154,7 +154,7 @@ def sqlite_contenders(scale: Scale) -> list[Contender]:
         Contender(
             partial(ours, SQLITE, f"sqlite:///{database}"),
             [
-                Way(NDJSON, OURS, "/export/items?limit={rows}"),
+                Way(NDJSON, OURS, "/export/items.ndjson?limit={rows}"),
                 Way(CSV, OURS, "/export/items.csv?limit={rows}"),
                 Way(USERS, OURS, "/export/users.csv?limit={rows}"),
             ],
@@ -190,7 +190,7 @@ def sqlite_contenders(scale: Scale) -> list[Contender]:
 
 
 def postgresql_contenders(url: str) -> list[Contender]:
-    """List who exports from PostgreSQL."""
+    """Return the contenders that export from PostgreSQL."""
 
     def copy(query: str) -> str:
         return f"psql {url} -c '\\copy ({query}) TO STDOUT CSV'"
@@ -207,7 +207,7 @@ def postgresql_contenders(url: str) -> list[Contender]:
         Contender(
             partial(ours, POSTGRESQL, url),
             [
-                Way(PG_NDJSON, OURS, "/export/items?limit={rows}"),
+                Way(PG_NDJSON, OURS, "/export/items.ndjson?limit={rows}"),
                 Way(PG_CSV, OURS, "/export/items.csv?limit={rows}"),
                 Way(PG_USERS, OURS, "/export/users.csv?limit={rows}"),
             ],
@@ -216,7 +216,7 @@ def postgresql_contenders(url: str) -> list[Contender]:
 
 
 def postgresql_database(server: str, rows: int) -> str:
-    """Return the URL of a database with that many rows in each table, made when it is missing."""
+    """Return the URL of a database with a number of rows in each table, created if missing."""
     name = f"rows_{rows}_{fingerprint()}"
     url = f"{server}/{name}"
     psql = require("psql")

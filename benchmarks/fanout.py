@@ -1,4 +1,4 @@
-"""One topic with many subscribers: events a second, processor time, memory and delay."""
+"""One topic with many subscribers: events per second, processor time, memory and delay."""
 
 import json
 import subprocess
@@ -19,7 +19,7 @@ SUBSCRIBERS = 1000
 
 @dataclass(frozen=True)
 class Way:
-    """A server, and the routes by which it is followed and published to."""
+    """A server, and its routes for subscribers and publishers."""
 
     start: Callable[[], AbstractContextManager[Server]]
     subscribe: str = "/events"
@@ -29,13 +29,13 @@ class Way:
 
 
 def this_template() -> Way:
-    """Return how the rendered project is used."""
+    """Return the rendered project."""
     start = partial(ours, SQLITE, f"sqlite:///{sqlite_database(10_000)}")
     return Way(start, "/events/benchmark", "/events/benchmark", body='{"data":%s}')
 
 
 def load(server: Server, way: Way, subscribers: int, **stages: float) -> dict[str, float]:
-    """Run the client against a server; its figures."""
+    """Run the client against a server; return its figures."""
     options: dict[str, object] = {
         "port": server.port,
         "pid": server.pid,
@@ -54,7 +54,7 @@ def load(server: Server, way: Way, subscribers: int, **stages: float) -> dict[st
 
 
 def run(scale: Scale) -> list[Table]:
-    """Measure every way, in turns."""
+    """Measure every way once per round."""
     ways = {
         NCHAN: Way(nchan, burst=""),
         OURS: this_template(),
@@ -65,10 +65,10 @@ def run(scale: Scale) -> list[Table]:
     table = Table(
         f"Events to {SUBSCRIBERS:,} subscribers of one topic, one worker",
         reference=NCHAN,
-        note="Events/s are deliveries, with the publisher at most two events (bursts: of ten "
-        "events in one turn of the loop; for nchan ten requests at once) ahead of the slowest "
-        "subscriber. Memory is what an idle subscriber adds. Delivery is from before the publish "
-        "to the subscriber, at ten events a second.",
+        note="Events/s are deliveries while the publisher is at most two events (bursts: two "
+        "bursts of ten events) ahead of the slowest subscriber. A burst is one request; for nchan "
+        "it is ten requests at once. Memory is that of an idle subscriber. Delivery is the time "
+        "from the request to the subscriber, at ten events per second.",
     )
     for _ in range(scale.rounds):
         for name, way in ways.items():

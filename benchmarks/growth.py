@@ -1,4 +1,4 @@
-"""What more subscribers, more rows and more exports at once take."""
+"""Growth with more subscribers, more rows and more concurrent exports."""
 
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -16,12 +16,12 @@ AT_ONCE = (1, 2, 4)
 
 
 def run(scale: Scale) -> list[Table]:
-    """Measure how figures grow."""
+    """Measure all three."""
     return [subscribers(scale), rows(scale), at_once(scale)]
 
 
 def subscribers(scale: Scale) -> Table:
-    """Measure idle subscribers with heartbeats, and the delay of an event to so many."""
+    """Measure idle subscribers with heartbeats, and the delay of events to all of them."""
     table = Table(
         "This template, subscribers",
         note=f"Idle for {scale.idle_seconds:.0f} s with HEARTBEAT_SECONDS=15; then ten events a "
@@ -37,7 +37,7 @@ def subscribers(scale: Scale) -> Table:
 
 
 def rows(scale: Scale) -> Table:
-    """Measure the first byte and the memory of an export of more and more rows."""
+    """Measure the first byte and the memory of exports with more and more rows."""
     table = Table(
         "This template, rows of an export as NDJSON",
         note="Memory is what the server grew by at most, after a first small export. "
@@ -46,10 +46,10 @@ def rows(scale: Scale) -> Table:
     for _ in range(scale.rounds):
         for count in (count for count in ROWS if count <= scale.most_rows):
             with ours(SQLITE, f"sqlite:///{sqlite_database(count)}") as server:
-                get(f"{server.url}/export/items?limit={WARM_UP_ROWS}")
+                get(f"{server.url}/export/items.ndjson?limit={WARM_UP_ROWS}")
                 server.forget_peak()
                 before = server.resident_kib()
-                got = get(f"{server.url}/export/items")
+                got = get(f"{server.url}/export/items.ndjson")
                 figures = {
                     "first byte, ms": got["first"] * 1000,
                     "memory growth, MiB": (server.peak_kib() - before) / 1024,
@@ -62,10 +62,10 @@ def rows(scale: Scale) -> Table:
 
 
 def at_once(scale: Scale) -> Table:
-    """Measure the rows a second of several exports together."""
+    """Measure the rows per second of concurrent exports."""
     table = Table("This template, exports at once", reference="1", note="Rows/s of all together.")
     with ours(SQLITE, f"sqlite:///{sqlite_database(scale.rows)}") as server:
-        url = f"{server.url}/export/items"
+        url = f"{server.url}/export/items.ndjson"
         get(f"{url}?limit={WARM_UP_ROWS}")
         for _ in range(scale.rounds):
             for count in AT_ONCE:

@@ -1,4 +1,4 @@
-"""How long `/health` takes while exports run."""
+"""Latency of `/health` while exports run."""
 
 import socket
 import subprocess
@@ -17,17 +17,17 @@ EXPORTS = {"no export": 0, "one export": 1, "ten exports": 10}
 
 
 def probe(server: Server, seconds: float) -> dict[str, float]:
-    """Ask for `/health` again and again on one connection; the milliseconds that it took."""
+    """Request `/health` repeatedly on one connection; return its latency in milliseconds."""
     took: list[float] = []
     with socket.create_connection(("127.0.0.1", server.port)) as connection:
         end = time.perf_counter() + seconds
         while (start := time.perf_counter()) < end:
             connection.sendall(REQUEST)
-            answer = b""
-            while not answer.endswith(BODY):
-                answer += connection.recv(65536)
-                if not answer.startswith(b"HTTP/1.1 200"):
-                    raise RuntimeError(answer.decode())
+            response = b""
+            while not response.endswith(BODY):
+                response += connection.recv(65536)
+                if not response.startswith(b"HTTP/1.1 200"):
+                    raise RuntimeError(response.decode())
             took.append((time.perf_counter() - start) * 1000)
     percentiles = quantiles(took, n=100)
     return {"p99, ms": percentiles[98], "p50, ms": percentiles[49], "max, ms": max(took)}
@@ -35,9 +35,11 @@ def probe(server: Server, seconds: float) -> dict[str, float]:
 
 @contextmanager
 def exporting(server: Server, rows: int) -> Iterator[None]:
-    """Export items over and over for the length of the block."""
+    """Export items repeatedly during the block."""
     command = [require("curl"), "--silent", "--output", "/dev/null"]
-    process = subprocess.Popen([*command, f"{server.url}/export/items?limit={rows}#[1-999999]"])
+    process = subprocess.Popen(
+        [*command, f"{server.url}/export/items.ndjson?limit={rows}#[1-999999]"]
+    )
     try:
         yield
     finally:
@@ -46,7 +48,7 @@ def exporting(server: Server, rows: int) -> Iterator[None]:
 
 
 def run(scale: Scale) -> list[Table]:
-    """Measure the latency beside different numbers of exports, in turns."""
+    """Measure the latency beside different numbers of exports."""
     table = Table(
         "Latency of /health while exports run at full speed",
         note="One request after the other on one connection. /health asks the database.",

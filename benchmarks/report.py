@@ -1,4 +1,4 @@
-"""Markdown and plots, made of nothing but the measured figures."""
+"""The report: Markdown and plots of the measured figures."""
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -16,7 +16,7 @@ mpl.use("svg")
 mpl.rcParams |= {"svg.hashsalt": "benchmarks", "font.size": 9}
 
 INK, OURS, REFERENCE, OTHERS = "#24292f", "#0969da", "#57606a", "#afb8c1"
-"""On white of their own, so that they are readable on any page."""
+"""Colours of plots, which have a white background on any page."""
 OUR_ROW = "this template"
 CSV_AND_NDJSON = ("SQLite: items as NDJSON", "SQLite: items as CSV")
 
@@ -42,7 +42,7 @@ def tables(part: Mapping[str, Any]) -> list[Table]:
 
 
 def origin(part: Mapping[str, Any]) -> str:
-    """Say where the figures of a part are from, in one line."""
+    """Return the date, the machine and the version of a part's figures in one line."""
     machine, versions = part["machine"], part["versions"]
     rounds = "1 round" if part["rounds"] == 1 else f"{part['rounds']} rounds"
     quick = ", quick" if part["quick"] else ""
@@ -55,9 +55,10 @@ def origin(part: Mapping[str, Any]) -> str:
 def document(parts: Parts) -> Iterator[str]:
     """Yield the lines of the Markdown."""
     yield "# Benchmarks\n"
-    yield "Made by `python -m benchmarks`. In a round every row of a table has its turn. A figure"
-    yield "is the median of all rounds, with lowest and highest in brackets. The ratio is that of"
-    yield "the medians of the first column. Ratios carry over to other machines, seconds do not."
+    yield "Written by `python -m benchmarks`. Each round measures every row of a table once. A"
+    yield "figure is the median of all rounds, followed by the lowest and the highest. A ratio"
+    yield "compares medians of the first column. Ratios carry over to other machines, seconds do"
+    yield "not."
     yield ""
     for name, part in parts.items():
         yield f"## {name.capitalize()}\n"
@@ -72,7 +73,7 @@ def document(parts: Parts) -> Iterator[str]:
 
 
 def section(table: Table) -> Iterator[str]:
-    """Yield a table in Markdown."""
+    """Yield the lines of a table."""
     yield f"### {table.title}\n"
     if table.note:
         yield f"{table.note}\n"
@@ -90,12 +91,12 @@ def section(table: Table) -> Iterator[str]:
 
 
 def line(cells: Sequence[str]) -> str:
-    """Return a line of a table."""
+    """Return one line of a table."""
     return f"| {' | '.join(cells)} |"
 
 
 def spread(figures: Sequence[float]) -> str:
-    """Return the median, and what lies around it if there is more than one figure."""
+    """Return the median; of several figures also the lowest and the highest."""
     if not figures:
         return ""
     middle = number(median(figures))
@@ -105,14 +106,14 @@ def spread(figures: Sequence[float]) -> str:
 
 
 def number(value: float) -> str:
-    """Return a number with three digits that matter."""
+    """Return a number with three significant digits."""
     if abs(value) >= 100:
         return f"{value:,.0f}"
     return f"{value:#.3g}".rstrip(".") if value else "0"
 
 
 def plot_exports(figure: Figure, measured: Sequence[Table]) -> None:
-    """Draw how long exports take beside the tool of the database."""
+    """Draw the time of exports, relative to the tool of the database."""
     chosen = [table for table in measured if table.title in CSV_AND_NDJSON]
     for axes, table in zip(figure.subplots(1, len(chosen), squeeze=False)[0], chosen, strict=True):
         bars(axes, table, "time, s", f"{table.title}, time\n{table.reference} = 1.0, log scale")
@@ -121,7 +122,7 @@ def plot_exports(figure: Figure, measured: Sequence[Table]) -> None:
 
 
 def plot_fanout(figure: Figure, measured: Sequence[Table]) -> None:
-    """Draw events a second and memory."""
+    """Draw events per second and memory."""
     (table,) = measured
     steady, bursts, memory = figure.subplots(1, 3)
     bars(steady, table, "events/s", "Events/s to 1,000 subscribers,\none at a time", relative=False)
@@ -138,7 +139,7 @@ PLOTS: dict[str, Callable[[Figure, Sequence[Table]], None]] = {
 
 
 def bars(axes: Axes, table: Table, column: str, title: str, *, relative: bool = True) -> None:
-    """Draw the medians of a column, with the spread as whiskers."""
+    """Draw the medians of a column, with the range as whiskers."""
     rows = {name: figures[column] for name, figures in table.rows.items() if column in figures}
     unit = median(rows[table.reference]) if relative and table.reference in rows else 1.0
     for place, (name, figures) in enumerate(rows.items()):

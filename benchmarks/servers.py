@@ -1,4 +1,4 @@
-"""Servers as real processes, and what they take of the machine."""
+"""Servers as processes, with their memory and processor time."""
 
 import os
 import shutil
@@ -16,13 +16,13 @@ from .environment import CACHE, PYTHON, VENV, Missing, require
 APPS = Path(__file__).parent / "apps"
 NCHAN = Path("/usr/lib/nginx/modules/ngx_nchan_module.so")
 PATIENCE = 60.0
-"""Seconds that a server may take to listen, or to stop."""
+"""Time limit in seconds for a server to listen, or to stop."""
 
 CSV_SETTINGS = ("--setting", "max_csv_mb", "0", "--setting", "sql_time_limit_ms", "60000")
 
 
 class Process:
-    """A process with its children, as Linux sees it."""
+    """A process with its children."""
 
     def __init__(self, pid: int) -> None:
         self.pid = pid
@@ -36,15 +36,15 @@ class Process:
         return ticks / os.sysconf("SC_CLK_TCK")
 
     def resident_kib(self) -> int:
-        """Return the memory that is resident now."""
+        """Return the resident memory."""
         return self._status("VmRSS")
 
     def peak_kib(self) -> int:
-        """Return the most memory that was resident since the start, or since `forget_peak`."""
+        """Return the maximum of the resident memory since the start, or since `forget_peak`."""
         return self._status("VmHWM")
 
     def forget_peak(self) -> None:
-        """Start the watch of `peak_kib` anew."""
+        """Reset `peak_kib`."""
         for pid in self._pids():
             Path(f"/proc/{pid}/clear_refs").write_text("5")
 
@@ -62,7 +62,7 @@ class Process:
 
 
 class Server(Process):
-    """A process that listens."""
+    """A process that listens on a port."""
 
     def __init__(self, pid: int, port: int) -> None:
         super().__init__(pid)
@@ -71,7 +71,7 @@ class Server(Process):
 
 
 def free_port() -> int:
-    """Return a port of the loopback interface that nothing listens on."""
+    """Return a free port of the loopback interface."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         port: int = listener.getsockname()[1]
@@ -79,7 +79,7 @@ def free_port() -> int:
 
 
 def is_listening(port: int) -> bool:
-    """Tell whether a port of the loopback interface accepts connections."""
+    """Return whether a port of the loopback interface accepts connections."""
     with socket.socket() as client:
         return client.connect_ex(("127.0.0.1", port)) == 0
 
@@ -92,7 +92,7 @@ def listening(
     user: str | None = None,
     stop: signal.Signals = signal.SIGTERM,
 ) -> Iterator[Server]:
-    """Run a server from when it listens to the end of the block."""
+    """Run a server for the block, which starts when it listens."""
     log = CACHE / f"{Path(command[0]).name}.log"
     with log.open("wb") as output:
         process = subprocess.Popen(
@@ -132,7 +132,7 @@ def app(module: str, **env: str) -> Iterator[Server]:
 
 @contextmanager
 def ours(package: str, database: str, **env: str) -> Iterator[Server]:
-    """Run a rendered project on a database, with as many streams as one client likes."""
+    """Run a rendered project on a database, without a limit of streams."""
     settings = {
         "PACKAGE": package,
         "DATABASE_URL": database,
@@ -146,7 +146,7 @@ def ours(package: str, database: str, **env: str) -> Iterator[Server]:
 
 @contextmanager
 def datasette(database: Path) -> Iterator[Server]:
-    """Run datasette on an SQLite file, without its limits on exports."""
+    """Run datasette on a SQLite file, without its limits on exports."""
     port = free_port()
     command = [str(VENV / "bin/datasette"), "serve", str(database), "--port", str(port)]
     with listening([*command, *CSV_SETTINGS], port) as server:
@@ -170,9 +170,9 @@ def nchan() -> Iterator[Server]:
 
 @contextmanager
 def postgresql() -> Iterator[str]:
-    """Run a PostgreSQL that keeps its data from run to run; its URL without a database's name."""
+    """Run a PostgreSQL with the data of earlier runs; yield its URL, without a database's name."""
     initdb, postgres = require("initdb"), require("postgres")
-    user = "postgres" if os.geteuid() == 0 else None  # PostgreSQL refuses to run as root
+    user = "postgres" if os.geteuid() == 0 else None  # PostgreSQL does not run as root
     folder = CACHE / "postgresql"
     folder.mkdir(exist_ok=True)
     if user is not None:

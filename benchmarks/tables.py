@@ -1,4 +1,4 @@
-"""Figures as they were measured, in tables that a report can be made of."""
+"""Tables of measured figures."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -7,18 +7,18 @@ from statistics import median
 
 @dataclass
 class Table:
-    """Every figure of some ways to do one thing; a column's name holds its unit."""
+    """The figures of several ways to do one thing; names of columns include the unit."""
 
     title: str
     reference: str = ""
-    """The row whose first column the others are compared with."""
+    """The row that the others are compared with, by their first column."""
     note: str = ""
     rows: dict[str, dict[str, list[float]]] = field(default_factory=dict)
     skipped: dict[str, str] = field(default_factory=dict)
-    """Rows that could not be measured here, and why."""
+    """Rows that could not be measured, with the reason."""
 
     def add(self, row: str, figures: Mapping[str, float]) -> None:
-        """Add what one round gave for a row."""
+        """Add the figures of one round to a row."""
         print(
             f"{self.title} | {row}:",
             ", ".join(f"{name} {figure:.4g}" for name, figure in figures.items()),
@@ -32,7 +32,7 @@ class Table:
         return list(dict.fromkeys(name for figures in self.rows.values() for name in figures))
 
     def ratio(self, row: str) -> float | None:
-        """Return the median of a row's first column over that of the reference, if there is one."""
+        """Return the ratio of a row's median to that of the reference, in the first column."""
         if self.reference not in self.rows:
             return None
         column = self.columns[0]

@@ -1,6 +1,6 @@
 """Print the figures of decisions.md.
 
-Run it in a project that was generated with the default answers:
+Run it in a project that is generated with the default answers:
 
     uv run --with apsw --with asgi-correlation-id --with secure python PATH/TO/measurements.py
 """
@@ -12,20 +12,25 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
 from functools import partial
 from itertools import islice
 from typing import Any
 
 import apsw
 from asgi_correlation_id import CorrelationIdMiddleware
+from pydantic import BaseModel
 from secure.middleware import SecureASGIMiddleware
 from sqlalchemy import select
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
-from streaming_api.exports.csv import CSVEncoder
-from streaming_api.exports.database import Database
-from streaming_api.exports.items import Item, items
-from streaming_api.exports.ndjson import NDJSONEncoder
-from streaming_api.middleware import RequestIdMiddleware, SecurityHeadersMiddleware
+
+from streaming_api.headers import SECURITY_HEADERS
+from streaming_api.samples import SAMPLES
+from streaming_api.streaming.exports.csv import CSVEncoder
+from streaming_api.streaming.exports.ndjson import NDJSONEncoder
+from streaming_api.streaming.exports.sqlite import SQLite
+from streaming_api.streaming.headers import RequestIdMiddleware, SecurityHeadersMiddleware
+from streaming_api.tables import items, metadata
 
 ROWS = 200_000
 Headers = list[tuple[bytes, bytes]]
@@ -33,8 +38,18 @@ Rows = Sequence[Sequence[Any]]
 UUID = "0b1fdd9c5f9b4f4e8c3a1f2e3d4c5b6a"
 
 
-def answering(headers: Headers, chunks: int = 1) -> ASGIApp:
-    """Return an application that sends `headers` and then `chunks`."""
+class Item(BaseModel):
+    """A row of `items`."""
+
+    id: int
+    name: str
+    description: str | None
+    price: float | None
+    created_at: datetime
+
+
+def application(headers: Headers, chunks: int = 1) -> ASGIApp:
+    """Return an ASGI application that sends `headers`, then a number of chunks."""
 
     async def app(_scope: Scope, _receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": list(headers)})
@@ -45,25 +60,30 @@ def answering(headers: Headers, chunks: int = 1) -> ASGIApp:
     return app
 
 
+def security_headers_middleware(app: ASGIApp) -> ASGIApp:
+    """Return `app` in the project's middleware."""
+    return SecurityHeadersMiddleware(app, SECURITY_HEADERS)
+
+
 async def no_request() -> Message:
-    """Receive nothing of a request's body."""
+    """Return the end of an empty request body."""
     return {"type": "http.request"}
 
 
-async def answered(app: ASGIApp, headers: Headers) -> Headers:
-    """Return the headers that `app` answers with."""
+async def response_headers(app: ASGIApp, headers: Headers) -> Headers:
+    """Return the headers of a response of `app`."""
     sent: list[Message] = []
 
     async def send(message: Message) -> None:
         sent.append(message)
 
-    await app({"type": "http", "headers": headers}, no_request, send)
+    await app({"type": "http", "scheme": "http", "headers": headers}, no_request, send)
     found: Headers = sent[0]["headers"]
     return found
 
 
-async def ids() -> None:
-    """Show what becomes of the ids that clients send."""
+async def request_ids() -> None:
+    """Print which request ids of clients are kept."""
     for given in (
         UUID,
         f"urn:uuid:{UUID}",
@@ -72,17 +92,21 @@ async def ids() -> None:
         "<script>",
     ):
         for middleware in (CorrelationIdMiddleware, RequestIdMiddleware):
-            headers = await answered(middleware(answering([])), [(b"x-request-id", given.encode())])
+            headers = await response_headers(
+                middleware(application([])), [(b"x-request-id", given.encode())]
+            )
             kept = headers[0][1].decode() == given
-            print(f"{given[:45]:46}{middleware.__name__:26}{'kept' if kept else 'replaced'}")
+            print(f"{given[:45]:46}{middleware.__name__:28}{'kept' if kept else 'replaced'}")
     for middleware in (CorrelationIdMiddleware, RequestIdMiddleware):
-        headers = await answered(middleware(answering([(b"x-request-id", b"set below")])), [])
+        headers = await response_headers(
+            middleware(application([(b"x-request-id", b"set below")])), []
+        )
         given = "the route sets the header too"
-        print(f"{given:46}{middleware.__name__:26}{len(headers)} header(s)")
+        print(f"{given:46}{middleware.__name__:28}{len(headers)} header(s)")
 
 
 async def security_headers() -> None:
-    """Show what becomes of headers that a route sets."""
+    """Print what happens to headers that a route sets."""
     route = [
         (b"x-frame-options", b"SAMEORIGIN"),
         (b"set-cookie", b"first=1"),
@@ -90,16 +114,17 @@ async def security_headers() -> None:
         (b"x-content-type-options", b"nosniff"),
         (b"set-cookie", b"second=2"),
     ]
-    for middleware in (SecureASGIMiddleware, SecurityHeadersMiddleware):
-        headers = await answered(middleware(answering(route)), [])
+    for middleware in (SecureASGIMiddleware, security_headers_middleware):
+        headers = await response_headers(middleware(application(route)), [])
         cookies = [value.decode() for name, value in headers if name == b"set-cookie"]
         names = [name.lower().decode() for name, _ in headers]
         twice = sorted({name for name in names if names.count(name) > 1} - {"set-cookie"})
-        print(f"{middleware.__name__:26} cookies {cookies}, twice {twice}")
+        print(f"{middleware.__name__:28} cookies {cookies}, twice {twice}")
 
 
 async def cost() -> None:
-    """Show what a middleware costs."""
+    """Print the cost of each middleware."""
+    scope: Scope = {"type": "http", "scheme": "http", "headers": []}
 
     async def send(_: Message) -> None:
         pass
@@ -112,24 +137,24 @@ async def cost() -> None:
         CorrelationIdMiddleware,
         RequestIdMiddleware,
         SecureASGIMiddleware,
-        SecurityHeadersMiddleware,
+        security_headers_middleware,
     ):
         seconds = []
         for chunks, responses in ((1, 10_000), (100_000, 1)):
-            app = middleware(answering([], chunks))
+            app = middleware(application([], chunks))
             times = []
             for _ in range(5):
                 start = time.perf_counter()
                 for _ in range(responses):
-                    await app({"type": "http", "headers": []}, no_request, send)
+                    await app(scope, no_request, send)
                 times.append((time.perf_counter() - start) / responses / chunks)
             seconds.append(min(times))
         name = middleware.__name__
-        print(f"{name:26} {seconds[0] * 1e6:5.1f} µs a response {seconds[1] * 1e9:5.0f} ns a chunk")
+        print(f"{name:28} {seconds[0] * 1e6:5.1f} µs a response {seconds[1] * 1e9:5.0f} ns a chunk")
 
 
 def best(work: Callable[[], object], runs: int = 3) -> float:
-    """Return the least processor time of some runs."""
+    """Return the shortest processor time of several runs."""
     times = []
     for _ in range(runs):
         start = time.process_time()
@@ -138,8 +163,8 @@ def best(work: Callable[[], object], runs: int = 3) -> float:
     return min(times)
 
 
-def database_figures(database: Database) -> None:
-    """Show what reading and encoding cost, and several exports at once."""
+def exports(database: SQLite) -> None:
+    """Print the cost of reading, of encoding and of concurrent exports."""
     statement = select(items).order_by(items.c.id)
     names = [str(column.name) for column in items.c]
     encoder = NDJSONEncoder(names)
@@ -192,28 +217,28 @@ def database_figures(database: Database) -> None:
         while await loop.run_in_executor(threads, next, source, None):
             pass
 
-    async def exports(threads: ThreadPoolExecutor) -> None:
+    async def concurrent(threads: ThreadPoolExecutor) -> None:
         await asyncio.gather(*(export(threads) for _ in range(4)))
 
     for count in (1, 2, 4):
         start = time.perf_counter()
         with ThreadPoolExecutor(count) as threads:
-            asyncio.run(exports(threads))
+            asyncio.run(concurrent(threads))
         seconds = time.perf_counter() - start
         print(f"4 exports, {count} thread(s)            {4 * ROWS / seconds:11,.0f} rows/s")
 
 
 def main() -> None:
-    """Print every figure."""
+    """Print all figures."""
     logging.disable()
-    for figures in (ids, security_headers, cost):
+    for figures in (request_ids, security_headers, cost):
         asyncio.run(figures())
         print()
     with tempfile.TemporaryDirectory() as folder:
-        database = Database(f"sqlite:///{folder}/figures.db")
+        database = SQLite(f"sqlite:///{folder}/figures.db", metadata, SAMPLES)
         for _ in database.seed(ROWS):
             pass
-        database_figures(database)
+        exports(database)
         database.close()
 
 

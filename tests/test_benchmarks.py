@@ -1,4 +1,4 @@
-"""The benchmarks' report, from figures that are made up."""
+"""The report of the benchmarks, from invented figures."""
 
 import json
 from pathlib import Path
@@ -35,7 +35,7 @@ FANOUT = {
 }
 
 
-def test_a_report_shows_medians_ratios_spread_and_what_was_skipped(tmp_path: Path) -> None:
+def test_report_has_medians_ratios_ranges_and_skipped_rows(tmp_path: Path) -> None:
     results = {"exports": PART | {"tables": [EXPORTS]}, "fanout": PART | {"tables": [FANOUT]}}
     (tmp_path / "results.json").write_text(json.dumps(results), encoding="utf-8")
     python = ("run", "--isolated", "--frozen", "--only-group", "bench", "python")

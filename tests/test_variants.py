@@ -1,69 +1,104 @@
-"""Projects in which every pair of answers meets: installed, type-checked and tested."""
+"""Installed variants: types, dependencies, known weaknesses, and all tests at full coverage."""
 
 import re
+import shutil
 import sys
 from pathlib import Path
 
 import pytest
 
 import pre_gen_project
-from support.answers import DEFAULT, SMALLEST, Answers, covering_set, has_exports, name
+from support.answers import (
+    DEFAULT,
+    RECIPES,
+    SMALLEST,
+    Answers,
+    covering_set,
+    name,
+    normal,
+    pairs,
+    uses,
+)
 from support.project import Bake, Project
 from support.static import LOADED_BY_NAME
 from support.tools import TEMPLATE, arguments, require, succeed
 
-COVERING_SET = [pytest.param(answers, id=name(answers)) for answers in covering_set()]
+ENGINE_TESTS = TEMPLATE / "tests" / "engine"
+ENGINE_GATE = "--cov-config=tests/engine/coveragerc"
 
 AWKWARD = 'It\'s "Ünï" \\ 🎉 واجهة <b>&amp;'
 
-
-def servers(answers: Answers, request: pytest.FixtureRequest) -> dict[str, str]:
-    """Start the servers that the answers ask for; the settings that point at them."""
-    settings = {}
-    if has_exports(answers) and answers["database"] == "postgresql":
-        settings["DATABASE_URL"] = request.getfixturevalue("postgresql_url")
-    if answers["sse"] and answers["event_broker"] == "redis":
-        settings["REDIS_URL"] = request.getfixturevalue("redis_url")
-    return settings
-
+ANSWER = re.compile(r"\b([a-z_]+)=([\w.-]+)")
+BOOLEANS = {"true": True, "yes": True, "false": False, "no": False}
 
 UNUSED = f"DEP002={'|'.join(LOADED_BY_NAME)}"
-"""What deptry must not miss an import of."""
+"""An option of deptry: distributions that are loaded without an import."""
 
 INSTALLED = """
 from importlib.metadata import distributions, packages_distributions
 
 print(*packages_distributions(), *(each.name for each in distributions()))
 """
-"""A program that prints the names of all modules and distributions beside it."""
+"""A program that prints the names of all installed modules and distributions."""
+
+
+def installed_variants() -> list[Answers]:
+    """List the recipes, and of the covering set the variants that add a pair of answers to them.
+
+    All have the default license, which changes no code.
+    """
+    license_of = {"license": DEFAULT["license"]}
+    chosen = [normal(recipe) for recipe in RECIPES.values()]
+    candidates = [normal(answers | license_of) for answers in covering_set()]
+    missing = set().union(*map(pairs, candidates)) - set().union(*map(pairs, chosen))
+    while missing:
+        chosen.append(max(candidates, key=lambda answers: len(pairs(answers) & missing)))
+        missing -= pairs(chosen[-1])
+    return chosen
+
+
+VARIANTS = [pytest.param(answers, id=name(answers)) for answers in installed_variants()]
+
+
+def servers(answers: Answers, request: pytest.FixtureRequest) -> dict[str, str]:
+    """Start the servers of the answers; return the settings of their addresses."""
+    used = uses(answers)
+    settings = {}
+    if used["postgresql"]:
+        settings["DATABASE_URL"] = request.getfixturevalue("postgresql_url")
+    if used["redis"]:
+        settings["REDIS_URL"] = request.getfixturevalue("redis_url")
+    return settings
 
 
 def check(project: Project, settings: dict[str, str]) -> None:
-    """Check types, dependencies, their names, known weaknesses and the behaviour of a project."""
+    """Check types, dependencies, their names and known weaknesses; run all tests of a project."""
     project.run("mypy", env=settings)
     project.run("--with", "deptry", "deptry", "--per-rule-ignores", UNUSED, ".", env=settings)
     succeed("bandit", "--quiet", "--recursive", str(project.path / "src"))
-    project.run("pytest", "--cov", "-W", "error", env=settings)
-    assert taken(project) <= pre_gen_project.DEPENDENCIES | sys.stdlib_module_names
+    assert names(project) <= pre_gen_project.DEPENDENCIES | sys.stdlib_module_names
+    project.run("pytest", "-W", "error", "--cov", env=settings)
+    shutil.copytree(ENGINE_TESTS, project.path / "tests" / "engine")
+    project.run("pytest", "-W", "error", "--cov", ENGINE_GATE, env=settings)
 
 
-def taken(project: Project) -> set[str]:
-    """List the names, in the form of a slug's package, that the project's environment holds."""
-    names = project.run("python", "-c", INSTALLED).split()
-    packages = {name.replace("-", "_").lower() for name in names}
+def names(project: Project) -> set[str]:
+    """List the names in the project's environment that a slug could be converted to."""
+    printed = project.run("python", "-c", INSTALLED).split()
+    packages = {name.replace("-", "_").lower() for name in printed}
     return {name for name in packages if re.fullmatch("[a-z][a-z0-9]*(_[a-z0-9]+)*", name)} - {
         project.package
     }
 
 
-@pytest.mark.parametrize("answers", COVERING_SET)
-def test_a_variant_passes_its_own_tests_and_a_strict_type_check(
+@pytest.mark.parametrize("answers", VARIANTS)
+def test_variant_passes_all_checks(
     bake: Bake, answers: Answers, request: pytest.FixtureRequest
 ) -> None:
     check(bake(**answers), servers(answers, request))
 
 
-def test_awkward_names_pass_the_project_s_own_tests(bake: Bake) -> None:
+def test_awkward_names_pass_the_tests(bake: Bake) -> None:
     project = bake(
         project_name=AWKWARD, project_slug="awkward", description=AWKWARD, author_name=AWKWARD
     )
@@ -72,7 +107,7 @@ def test_awkward_names_pass_the_project_s_own_tests(bake: Bake) -> None:
 
 
 @pytest.mark.parametrize("answers", [DEFAULT, SMALLEST], ids=["default", "smallest"])
-def test_a_user_s_two_commands_end_in_passing_tests(tmp_path: Path, answers: Answers) -> None:
+def test_documented_commands_end_in_passing_tests(tmp_path: Path, answers: Answers) -> None:
     home = tmp_path / "home"
     work = tmp_path / "my work"
     home.mkdir()
@@ -91,3 +126,16 @@ def test_a_user_s_two_commands_end_in_passing_tests(tmp_path: Path, answers: Ans
 
     assert " passed" in report
     assert " failed" not in report
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_recipe_is_a_command_in_the_readme(recipe: str) -> None:
+    readme = (TEMPLATE / "README.md").read_text(encoding="utf-8").replace("\\\n", " ")
+
+    commands = [
+        DEFAULT | {key: BOOLEANS.get(value, value) for key, value in ANSWER.findall(line)}
+        for line in readme.splitlines()
+        if re.search(r"\bcookiecutter\b.*--no-input", line)
+    ]
+
+    assert normal(RECIPES[recipe]) in list(map(normal, commands))

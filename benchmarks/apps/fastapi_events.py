@@ -1,4 +1,4 @@
-"""FastAPI's own server-sent events, with a queue for each client."""
+"""The Server-Sent Events of FastAPI, with a queue per client."""
 
 import asyncio
 from collections.abc import AsyncIterable
@@ -32,6 +32,6 @@ async def publish(event: dict[str, Any]) -> None:
 
 @app.post("/burst")
 async def burst(event: dict[str, Any], n: int) -> None:
-    """Publish an event many times in one turn of the event loop."""
+    """Publish an event `n` times."""
     for _ in range(n):
         await publish(event)

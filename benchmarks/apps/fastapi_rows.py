@@ -1,4 +1,4 @@
-"""FastAPI's own JSON Lines: a path operation that yields its items."""
+"""The JSON Lines of FastAPI: a path operation that yields items."""
 
 import os
 from collections.abc import AsyncIterable

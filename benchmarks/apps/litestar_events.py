@@ -1,4 +1,4 @@
-"""Litestar's server-sent events, from its channels."""
+"""The Server-Sent Events of Litestar, from its channels."""
 
 from collections.abc import AsyncIterator
 from typing import Any
@@ -29,7 +29,7 @@ async def publish(data: dict[str, Any], channels: ChannelsPlugin) -> None:
 
 @post("/burst")
 async def burst(data: dict[str, Any], n: int, channels: ChannelsPlugin) -> None:
-    """Publish an event many times in one turn of the event loop."""
+    """Publish an event `n` times."""
     for _ in range(n):
         channels.publish(data, "benchmark")
 

@@ -1,4 +1,4 @@
-"""Exports through SQLAlchemy's asyncio extension: Core in batches, and the ORM row by row."""
+"""Exports with SQLAlchemy's asyncio extension: Core in batches, and the ORM row by row."""
 
 import csv
 import io
@@ -82,7 +82,7 @@ async def items_as_csv(limit: int) -> StreamingResponse:
 
 @app.get("/orm.ndjson")
 async def objects_as_ndjson(limit: int) -> StreamingResponse:
-    """Download the items as NDJSON, each as an object of the ORM and a model of Pydantic."""
+    """Download the items as NDJSON, from ORM objects and Pydantic models."""
 
     async def lines() -> AsyncIterator[str]:
         async with AsyncSession(engine) as session:

@@ -1,4 +1,4 @@
-"""sse-starlette, with a queue for each client."""
+"""sse-starlette, with a queue per client."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -29,7 +29,7 @@ async def events(_request: Request) -> EventSourceResponse:
 
 
 async def publish(request: Request) -> Response:
-    """Publish an event, or the same many times in one turn of the event loop."""
+    """Publish an event, `n` times."""
     event = (await request.body()).decode()
     for _ in range(int(request.query_params.get("n", 1))):
         for queue in clients:

@@ -1,4 +1,4 @@
-"""Exports as tutorials show them: a generator that yields one row after the other."""
+"""Exports as in tutorials: a generator that yields one row at a time."""
 
 import csv
 import io

@@ -1,1 +1,1 @@
-"""The console and the documentation in a real browser."""
+"""The console and the API documentation in a browser."""

@@ -1,4 +1,4 @@
-"""A browser, and generated services that it visits."""
+"""A browser, and generated services for it."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,8 +11,8 @@ from support.project import Bake, Project
 from support.service import Restartable
 
 HERE = Path(__file__).parent
-PATIENCE = 30_000
-"""Milliseconds after which a test fails that waits for what should be there soon."""
+TIMEOUT = 30_000
+"""Milliseconds after which a test fails that waits for the page."""
 
 Opened = Callable[..., Visit]
 
@@ -28,20 +28,20 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
-    """Run the browser. It ends with these tests: others on this worker use asyncio."""
-    expect.set_options(timeout=PATIENCE)
+    """Run a browser. It ends with these tests, since others on this worker use asyncio."""
+    expect.set_options(timeout=TIMEOUT)
     with launched() as browser:
         yield browser
 
 
 @pytest.fixture
 def visit(browser: Browser) -> Iterator[Opened]:
-    """Open pages of a service, each in a profile of its own."""
+    """Return a function that makes a page for a service, each in a profile of its own."""
     contexts = []
 
     def visit(url: str, **options: object) -> Visit:
         context = browser.new_context(**options)  # type: ignore[arg-type]
-        context.set_default_timeout(PATIENCE)
+        context.set_default_timeout(TIMEOUT)
         contexts.append(context)
         return Visit(context.new_page(), url)
 
@@ -51,7 +51,7 @@ def visit(browser: Browser) -> Iterator[Opened]:
 
 
 def install(bake: Bake, folder: Path, **answers: object) -> Project:
-    """Generate and install a project, if there is a browser to look at it."""
+    """Generate and install a project, unless no browser is installed."""
     executable()
     project = bake(folder, **answers)
     project.run("python", "-c", "")
@@ -66,15 +66,15 @@ def project(bake: Bake, tmp_path_factory: pytest.TempPathFactory) -> Project:
 
 @pytest.fixture(scope="package")
 def redis_project(bake: Bake, tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """Generate and install a project whose events go through Redis."""
+    """Generate and install a project with events in Redis."""
     folder = tmp_path_factory.mktemp("redis")
     return install(bake, folder, event_broker="redis", ndjson=False, csv=False)
 
 
 @pytest.fixture(scope="package")
 def service(project: Project, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Restartable]:
-    """Run the default project, for tests that leave it as it is; topics are a test's own."""
-    # All tests come from one address, and a browser needs a moment to let go of a stream.
+    """Run the default project, for tests that do not change it except for topics of their own."""
+    # All tests have one address, and a browser closes a stream with a delay.
     many = {"MAX_STREAMS_PER_CLIENT": "1000"}
     with Restartable(project, tmp_path_factory.mktemp("service"), **many).running() as service:
         yield service

@@ -1,107 +1,91 @@
-"""The health of the service."""
+"""`HealthCheck` and `/health`."""
 
 import asyncio
-from collections.abc import Callable
 
 import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
-
-#{% if cookiecutter.ndjson or cookiecutter.csv %}
-def answer() -> None:
-    """Stand in for a database that answers."""
+from streaming_api.streaming.health import HealthCheck, router
 
 
-def fail() -> None:
-    """Stand in for a database that does not answer."""
-    raise ConnectionRefusedError("10.0.0.1")
+class Check:
+    """A check that counts its runs, and waits or fails."""
+
+    def __init__(self, failure: Exception | None = None) -> None:
+        self.runs = 0
+        self.finish = asyncio.Event()
+        self._failure = failure
+
+    async def __call__(self) -> None:
+        """Run the check."""
+        self.runs += 1
+        await self.finish.wait()
+        if self._failure:
+            raise self._failure
 
 
-#{% endif %}
-#{% if cookiecutter.sse %}
-async def answer_later() -> None:
-    """Stand in for a broker that answers."""
+@pytest.mark.anyio
+async def test_concurrent_requests_share_a_run() -> None:
+    check = Check()
+    health_check = HealthCheck([check])
+    check.finish.set()
+
+    for _ in range(2):
+        await asyncio.gather(*(health_check.run() for _ in range(100)))
+
+    assert check.runs == 2
 
 
-async def fail_later() -> None:
-    """Stand in for a broker that does not answer."""
-    raise ConnectionRefusedError("10.0.0.1")
+@pytest.mark.anyio
+async def test_failure_is_raised_for_all_requests_and_checked_again() -> None:
+    check, other = Check(OSError("no database")), Check()
+    health_check = HealthCheck([check, other])
+    check.finish.set()
+
+    results = await asyncio.gather(*(health_check.run() for _ in range(2)), return_exceptions=True)
+    with pytest.raises(OSError, match="no database"):
+        await health_check.run()
+
+    assert [type(result) for result in results] == [OSError, OSError]
+    assert (check.runs, other.runs) == (2, 0)
 
 
-#{% endif %}
-@pytest.fixture(autouse=True)
-def parts_answer(app: FastAPI, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let every part of the service answer."""
-#{% if cookiecutter.ndjson or cookiecutter.csv %}
-    monkeypatch.setattr(app.state.database, "ping", answer)
-#{% endif %}
-#{% if cookiecutter.sse %}
-    monkeypatch.setattr(app.state.broker, "ping", answer_later)
-#{% endif %}
+@pytest.mark.anyio
+async def test_cancelled_request_does_not_cancel_others() -> None:
+    check = Check()
+    health_check = HealthCheck([check])
+    cancelled, waiting = (asyncio.create_task(health_check.run()) for _ in range(2))
+    await asyncio.sleep(0)
+
+    cancelled.cancel()
+    await asyncio.wait([cancelled])
+    check.finish.set()
+    await waiting
+
+    assert cancelled.cancelled()
+    assert check.runs == 1
 
 
-def test_a_service_whose_parts_answer_is_well(idle_client: TestClient) -> None:
-    response = idle_client.get("/health")
+def make_client(check: Check) -> TestClient:
+    """Return a client of an application with that check."""
+    check.finish.set()
+    app = FastAPI()
+    app.state.health_check = HealthCheck([check])
+    app.include_router(router)
+    return TestClient(app)
+
+
+def test_available_service_is_ok() -> None:
+    response = make_client(Check()).get("/health")
 
     assert response.status_code == 200
     assert response.json() == {"status": "ok"}
 
 
-@pytest.mark.parametrize(
-    ("part", "ping"),
-    [
-#{% if cookiecutter.ndjson or cookiecutter.csv %}
-        ("database", fail),
-#{% endif %}
-#{% if cookiecutter.sse %}
-        ("broker", fail_later),
-#{% endif %}
-    ],
-)
-def test_a_part_that_does_not_answer_is_a_problem(
-    app: FastAPI,
-    idle_client: TestClient,
-    monkeypatch: pytest.MonkeyPatch,
-    part: str,
-    ping: Callable[[], object],
-) -> None:
-    monkeypatch.setattr(getattr(app.state, part), "ping", ping)
-
-    response = idle_client.get("/health")
+def test_unavailable_service_returns_503_without_cause(caplog: pytest.LogCaptureFixture) -> None:
+    response = make_client(Check(ConnectionRefusedError("10.0.0.1"))).get("/health")
 
     assert response.status_code == 503
-    assert response.json()["detail"] == "A part of the service does not answer."
     assert "10.0.0.1" not in response.text
-
-
-@pytest.mark.anyio
-async def test_however_many_ask_the_parts_are_asked_once(
-    app: FastAPI, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    asked: list[None] = []
-
-#{% if cookiecutter.sse %}
-    async def count() -> None:
-        asked.append(None)
-
-    monkeypatch.setattr(app.state.broker, "ping", count)
-#{% else %}
-    monkeypatch.setattr(app.state.database, "ping", lambda: asked.append(None))
-#{% endif %}
-    for _ in range(2):
-        await asyncio.gather(*(app.state.checkup.run() for _ in range(100)))
-
-    assert len(asked) == 2
-#{% if cookiecutter.ndjson or cookiecutter.csv %}
-
-
-def test_a_service_starts_without_its_database(
-    app: FastAPI, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    monkeypatch.setattr(app.state.database, "prepare", fail)
-
-    with TestClient(app) as client:
-        assert client.get("/").status_code == 200
-    assert "The database does not answer" in caplog.text
-#{% endif %}
+    assert "10.0.0.1" in caplog.text

@@ -1,124 +1,163 @@
-"""Errors are problem documents."""
+"""Errors as problem documents."""
 
 from http import HTTPStatus
-from typing import Any
 
 import pytest
 from fastapi import FastAPI, HTTPException
 from fastapi.testclient import TestClient
+from starlette.middleware.errors import ServerErrorMiddleware
 
-#{% if cookiecutter.security_headers %}
-from {{ cookiecutter.__package_name }}.middleware.security_headers import SECURITY_HEADERS
-#{% endif %}
-from {{ cookiecutter.__package_name }}.problems import Problem
+from streaming_api.streaming.openapi import Problem
+from streaming_api.streaming.problems import MAX_ERRORS, problem_handlers, server_problem
+
+from .variant import REDIS, REQUEST_ID
 
 SECRET = "password=hunter2"  # noqa: S105
 
 
 @pytest.fixture
-def client(app: FastAPI, idle_client: TestClient) -> TestClient:
-    """A client of an application that fails in every way."""
+def failing_app() -> FastAPI:
+    """An application that fails in every way."""
+    app = FastAPI(exception_handlers=problem_handlers)
+    app.add_middleware(ServerErrorMiddleware, handler=server_problem)
 
     @app.get("/broken")
     async def broken() -> None:
         raise RuntimeError(SECRET)
 
+    @app.head("/number/{number}")
     @app.get("/number/{number}")
     async def number(number: int) -> int:
         return number
 
-    @app.get("/nothing")
-    async def nothing() -> None:
-        raise HTTPException(204, headers={"X-Reason": "finished"})
+    @app.delete("/number/{number}")
+    async def delete(number: int) -> None: ...
 
-    return idle_client
+    @app.post("/numbers")
+    async def numbers(numbers: list[int]) -> None: ...
+
+    @app.get("/raised/{status}")
+    async def raise_status(status: int) -> None:
+        raise HTTPException(status, headers={"X-Reason": "finished"})
+
+    return app
 
 
-def assert_documented(problem: dict[str, Any]) -> None:
-    """Check a problem against the model that documents it."""
-    Problem.model_validate(problem, strict=True)
-    assert problem.keys() <= Problem.model_fields.keys()
+@pytest.fixture
+def client(failing_app: FastAPI) -> TestClient:
+    """A client of that application."""
+    return TestClient(failing_app, raise_server_exceptions=False)
 
 
 @pytest.mark.parametrize(
     ("method", "path", "status"),
     [
         ("GET", "/nowhere", 404),
-        ("PUT", "/health", 405),
+        ("PUT", "/broken", 405),
         ("GET", "/number/one", 422),
+        ("POST", "/numbers", 422),
+        ("GET", "/raised/409", 409),
         ("GET", "/broken", 500),
     ],
 )
-def test_an_error_is_a_problem_document(
-    client: TestClient, method: str, path: str, status: int
-) -> None:
+def test_error_is_problem_document(client: TestClient, method: str, path: str, status: int) -> None:
     response = client.request(method, path)
 
+    problem = response.json()
     assert response.status_code == status
     assert response.headers["content-type"] == "application/problem+json"
-    problem = response.json()
-    assert_documented(problem)
+    Problem.model_validate(problem, strict=True)
+    assert problem.keys() <= Problem.model_fields.keys()
     assert problem["type"] == "about:blank"
     assert problem["status"] == status
     assert problem["title"] == HTTPStatus(status).phrase
     assert problem["detail"]
 
 
-@pytest.mark.parametrize(
-    ("path", "methods"),
-    [
-        ("/health", {"GET"}),
-        ("/static/icon.svg", {"GET", "HEAD"}),
-#{% if cookiecutter.sse %}
-        ("/events/news", {"GET", "HEAD", "POST"}),
-#{% endif %}
-#{% if cookiecutter.ndjson %}
-        ("/export/items", {"GET", "HEAD"}),
-#{% endif %}
-#{% if cookiecutter.csv %}
-        ("/export/users.csv", {"GET", "HEAD"}),
-#{% endif %}
-    ],
-)
-def test_what_is_allowed_are_the_methods_of_all_routes_of_a_path(
-    client: TestClient, path: str, methods: set[str]
-) -> None:
-    response = client.delete(path)
+def test_method_not_allowed_names_methods_of_all_routes(client: TestClient) -> None:
+    response = client.post("/number/1")
 
     assert response.status_code == 405
-    assert set(response.headers["allow"].split(", ")) == methods
+    assert response.headers["allow"] == "DELETE, GET, HEAD"
 
 
-def test_every_misfit_is_named(client: TestClient) -> None:
+def test_method_not_allowed_of_mounted_folder_keeps_its_methods(idle_client: TestClient) -> None:
+    response = idle_client.delete("/static/docs/icon.svg")
+
+    assert response.status_code == 405
+    assert response.headers["content-type"] == "application/problem+json"
+    assert set(response.headers["allow"].split(", ")) == {"GET", "HEAD"}
+
+
+def test_method_not_allowed_is_found_under_root_path(failing_app: FastAPI) -> None:
+    response = TestClient(failing_app, root_path="/api").post("/api/number/1")
+
+    assert response.headers["allow"] == "DELETE, GET, HEAD"
+
+
+def test_invalid_request_names_its_errors(client: TestClient) -> None:
     problem = client.get("/number/one").json()
 
-    assert_documented(problem)
     assert problem["errors"][0]["loc"] == ["path", "number"]
-    assert problem["detail"].startswith("path.number: ")
+    assert problem["errors"][0].keys() == {"loc", "msg"}
+    assert problem["detail"] == f"path.number: {problem['errors'][0]['msg']}"
 
 
-def test_a_status_without_a_body_has_none(client: TestClient) -> None:
-    response = client.get("/nothing")
+def test_invalid_request_names_first_errors_without_input(client: TestClient) -> None:
+    response = client.post("/numbers", json=[SECRET] * (MAX_ERRORS + 1))
 
-    assert (response.status_code, response.content) == (204, b"")
+    assert len(response.json()["errors"]) == MAX_ERRORS
+    assert SECRET not in response.text
+
+
+@pytest.mark.parametrize("status", [204, 304])
+def test_status_without_body_is_no_problem(client: TestClient, status: int) -> None:
+    response = client.get(f"/raised/{status}")
+
+    assert (response.status_code, response.content) == (status, b"")
     assert response.headers["x-reason"] == "finished"
 
 
-def test_a_failure_does_not_leave_the_server(
-    client: TestClient, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_headers_of_exception_are_sent(client: TestClient) -> None:
+    assert client.get("/raised/409").headers["x-reason"] == "finished"
+
+
+def test_unexpected_error_shows_no_message(client: TestClient) -> None:
     response = client.get("/broken")
 
+    assert response.status_code == 500
     assert SECRET not in response.text
-#{% if cookiecutter.request_id %}
-    assert f"request_id={response.headers['x-request-id']}" in caplog.text
-    assert SECRET in caplog.text
-#{% endif %}
-#{% if cookiecutter.security_headers %}
 
 
-def test_a_failure_has_the_security_headers(client: TestClient) -> None:
-    headers = client.get("/broken").headers
+if REQUEST_ID:
 
-    assert {name: headers[name] for name in SECURITY_HEADERS} == SECURITY_HEADERS
-#{% endif %}
+    def test_unexpected_error_is_logged_with_request_id(
+        app: FastAPI, idle_client: TestClient, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        @app.get("/broken")
+        async def broken() -> None:
+            raise RuntimeError(SECRET)
+
+        response = idle_client.get("/broken")
+
+        assert f"request_id={response.headers['x-request-id']}" in caplog.text
+        assert SECRET in caplog.text
+
+
+if REDIS:
+
+    def test_redis_error_returns_503_and_is_logged(
+        failing_app: FastAPI, client: TestClient, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        from redis.exceptions import ConnectionError
+
+        @failing_app.get("/redis")
+        async def fail() -> None:
+            raise ConnectionError("10.0.0.1")
+
+        response = client.get("/redis")
+
+        assert response.status_code == 503
+        assert response.headers["retry-after"] == "5"
+        assert "10.0.0.1" not in response.text
+        assert "10.0.0.1" in caplog.text

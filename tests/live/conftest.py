@@ -1,4 +1,4 @@
-"""A generated project that runs as a process of its own, with many rows in its database."""
+"""Fixtures: generated projects, and the default project as a running service with many rows."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,10 +14,10 @@ from support.tools import free_port, require, succeed
 HERE = Path(__file__).parent
 
 
-# Given the path of this folder, pytest knows this hook before xdist's own, which reads the marks.
+# First: the hook of xdist reads the marks.
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep the tests of the one server on one worker, so that it is installed once."""
+    """Run all tests of this folder on one worker, so that its projects are installed once."""
     for item in items:
         if item.path.is_relative_to(HERE):
             item.add_marker(pytest.mark.xdist_group("live"))
@@ -25,13 +25,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def default_project(bake: Bake, tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """Generate and install the default project, in a path with a space."""
+    """Generate the default project in a path with a space."""
     return bake(tmp_path_factory.mktemp("default project"))
 
 
 @pytest.fixture(scope="session")
 def project_on_servers(bake: Bake, tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """Generate and install a project whose rows are in PostgreSQL, and events in Redis."""
+    """Generate and install the default project on PostgreSQL and Redis."""
     folder = tmp_path_factory.mktemp("servers")
     project = bake(folder, database="postgresql", event_broker="redis")
     project.run("python", "-c", "")
@@ -42,7 +42,7 @@ def project_on_servers(bake: Bake, tmp_path_factory: pytest.TempPathFactory) -> 
 def service(
     default_project: Project, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Service]:
-    """Seed and serve the default project with its own two commands."""
+    """Run the default project with 50,000 rows in each table, through its commands."""
     folder = tmp_path_factory.mktemp("service")
     database = folder / "live.db"
     port = free_port()
@@ -62,6 +62,6 @@ def service(
 
 @pytest.fixture
 def client(service: Service) -> Iterator[httpx.Client]:
-    """Open a client of the service."""
+    """A client of the service."""
     with httpx.Client(base_url=service.url, timeout=30) as client:
         yield client

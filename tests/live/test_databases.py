@@ -1,4 +1,4 @@
-"""The two databases, of which a generated project has one: the same rows are the same bytes."""
+"""SQLite and PostgreSQL export the same rows as the same bytes."""
 
 import json
 from datetime import UTC, datetime, timedelta, timezone
@@ -19,54 +19,51 @@ from datetime import datetime
 from importlib import import_module
 from pathlib import Path
 
-from sqlalchemy import BigInteger, Column, Float, LargeBinary, Table, Text, select
+from sqlalchemy import BigInteger, Column, Float, Integer, LargeBinary, Table, Text, select
 
 package, rows, target = sys.argv[1:]
-csv, database, items, ndjson, users = (
-    import_module(f"{package}.exports.{name}")
-    for name in ("csv", "database", "items", "ndjson", "users")
-)
+exports = f"{package}.streaming.exports"
+csv, ndjson = import_module(f"{exports}.csv"), import_module(f"{exports}.ndjson")
+tables = import_module(f"{package}.tables")
 kinds = Table(
     "kinds",
-    database.metadata,
-    Column("id", database.Key, primary_key=True),
+    tables.metadata,
+    Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
     Column("text", Text),
     Column("number", Float),
     Column("big", BigInteger),
     Column("data", LargeBinary),
 )
-kinds.info["sample"] = lambda number: {"id": number}
-db = database.Database(import_module(f"{package}.settings").load_settings().database_url)
-tables = {"items": items.items, "users": users.users, "kinds": kinds}
-with db.connect() as connection, connection.begin():
-    for name, given in json.loads(Path(rows).read_text(encoding="utf-8")).items():
-        for row in given:
+database = import_module(f"{package}.main").app.state.database
+with database.connect() as connection, connection.begin():
+    for name, content in json.loads(Path(rows).read_text(encoding="utf-8")).items():
+        for row in content:
             if "created_at" in row:
                 row["created_at"] = datetime.fromisoformat(row["created_at"])
             if row.get("data") is not None:
                 row["data"] = bytes.fromhex(row["data"])
-        connection.execute(tables[name].delete())
-        connection.execute(tables[name].insert(), given)
+        connection.execute(tables.metadata.tables[name].delete())
+        connection.execute(tables.metadata.tables[name].insert(), content)
 
 
 async def export(table, encoder, file):
-    rows = import_module(f"{package}.exports.rows").Rows(db, select(table), table.c.id)
-    chunks = rows.after(None, None).chunks(encoder(rows.columns))
+    rows = import_module(f"{exports}.rows").Rows(database, select(table), table.c.id)
+    chunks = rows.page(None, None).chunks(encoder(rows.columns))
     file.write_bytes(b"".join([chunk.data async for chunk in chunks]))
 
 
-for name, table in tables.items():
-    for form, encoder in (("csv", csv.CSVEncoder), ("ndjson", ndjson.NDJSONEncoder)):
-        asyncio.run(export(table, encoder, Path(target, f"{name}.{form}")))
-db.close()
+for name, table in tables.metadata.tables.items():
+    for extension, encoder in (("csv", csv.CSVEncoder), ("ndjson", ndjson.NDJSONEncoder)):
+        asyncio.run(export(table, encoder, Path(target, f"{name}.{extension}")))
+database.close()
 """
-"""Fills a project's database, then writes its tables in both formats, with the project's code."""
+"""A program that fills a project's database and writes its tables in both formats."""
 
 TEXTS = [
     *("", " ", "=1+1", "-1", "+1", "@x", "\t=x", "\r", "\n", '"', '""', "\\", '\\"', "a,b", "null"),
     *("[1]", "{}", "NaN", "Infinity", "\x7f", "\x85", "\u2028", "\u2029", "\U0001f389", "\x01\x1f"),
 ]
-# Without -0.0, which SQLite stores as 0.
+# Not -0.0, which SQLite stores as 0.
 NUMBERS = [
     *(0.0, 0.1, 0.1 + 0.2, 1.0, -1.5, 1e15, 1e16, 1e17, 1e22, 1e23, 1e-4, 1e-5, 1e-7, 5e-324),
     *(1.7976931348623157e308, 2.2250738585072014e-308, 123456789.123456789, 2.0**53, 2.0**63),
@@ -76,7 +73,7 @@ BIG = [0, -1, 2**31, 2**53, 2**53 + 1, -(2**53) - 1, 2**63 - 1, -(2**63), None]
 
 
 def some_rows() -> dict[str, list[dict[str, Any]]]:
-    """Return rows for each table, awkward in every column."""
+    """Return rows with unusual values in every column, for each table."""
     random = Random(SEED)
     alphabet = "abc ,;'\"\\=\n\r\t\u00e9\u4e2d\u2028\U0001f600"
 
@@ -95,7 +92,7 @@ def some_rows() -> dict[str, list[dict[str, Any]]]:
     def number() -> float | None:
         return random.choice(NUMBERS) if random.random() < 0.5 else random.uniform(-1e6, 1e6)
 
-    # The last key is the largest that there is.
+    # The last key is the greatest possible one.
     keys = [*range(1, ROWS), 2**63 - 1]
     return {
         "items": [

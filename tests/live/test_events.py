@@ -1,4 +1,4 @@
-"""The event stream, read by clients that nobody here wrote."""
+"""The event stream, read by httpx-sse and curl."""
 
 import json
 import subprocess
@@ -14,32 +14,32 @@ from support.tools import require, run
 
 @pytest.fixture
 def topic() -> str:
-    """Name a topic that no other test uses."""
+    """A topic that no other test uses."""
     return f"topic-{uuid4().hex}"
 
 
 def publish(client: httpx.Client, topic: str, *data: object) -> list[str]:
-    """Publish data; the ids of the events."""
-    answers = [client.post(f"/events/{topic}", json={"data": datum}) for datum in data]
-    assert [answer.status_code for answer in answers] == [201] * len(data)
-    return [answer.json()["id"] for answer in answers]
+    """Publish events with these data; return their ids."""
+    responses = [client.post(f"/events/{topic}", json={"data": datum}) for datum in data]
+    assert [response.status_code for response in responses] == [201] * len(data)
+    return [response.json()["id"] for response in responses]
 
 
 def read(client: httpx.Client, url: str, count: int, **headers: str) -> list[ServerSentEvent]:
-    """Read a number of events, then hang up."""
+    """Read a number of events, then disconnect."""
     with connect_sse(client, "GET", url, headers=headers) as source:
         events = source.iter_sse()
         return [next(events) for _ in range(count)]
 
 
-def test_the_first_event_is_ready_at_once(client: httpx.Client, topic: str) -> None:
+def test_stream_starts_with_ready(client: httpx.Client, topic: str) -> None:
     (ready,) = read(client, f"/events/{topic}", 1)
 
     assert ready.event == "ready"
     assert json.loads(ready.data) == {"topics": [topic]}
 
 
-def test_an_event_arrives_as_it_was_published(client: httpx.Client, topic: str) -> None:
+def test_event_has_published_data_and_id(client: httpx.Client, topic: str) -> None:
     datum = {"text": "é 🎉 \u2028 'quoted'\nline", "n": [1, None, True]}
 
     with connect_sse(client, "GET", f"/events/{topic}") as source:
@@ -52,7 +52,7 @@ def test_an_event_arrives_as_it_was_published(client: httpx.Client, topic: str) 
     assert event.id == published
 
 
-def test_reconnecting_with_the_last_id_loses_nothing(client: httpx.Client, topic: str) -> None:
+def test_last_event_id_resumes_without_loss(client: httpx.Client, topic: str) -> None:
     ids = publish(client, topic, *range(5))
 
     headers = {"Last-Event-ID": ids[1]}
@@ -64,7 +64,7 @@ def test_reconnecting_with_the_last_id_loses_nothing(client: httpx.Client, topic
         assert [event.id for event in events] == ids[2:]
 
 
-def test_several_topics_share_a_connection(client: httpx.Client, topic: str) -> None:
+def test_several_topics_are_multiplexed(client: httpx.Client, topic: str) -> None:
     other = f"{topic}-other"
     publish(client, topic, "a")
     publish(client, other, "b")
@@ -78,16 +78,16 @@ def test_several_topics_share_a_connection(client: httpx.Client, topic: str) -> 
 
 
 def test_curl_follows_a_job_to_its_end(service: Service, client: httpx.Client) -> None:
-    answer = client.post("/jobs", json={"steps": 3, "interval": 0.1})
-    job = answer.json()["topic"]
+    started = client.post("/jobs", json={"steps": 3, "interval": 0.1})
+    job = started.json()["topic"]
 
     done = run(
         *(require("curl"), "--no-buffer", "--silent", "--fail", "--max-time", "20"),
-        service.url + answer.headers["location"],
+        service.url + started.headers["location"],
     )
 
     data = [json.loads(line[5:]) for line in done.stdout.splitlines() if line.startswith("data:")]
-    assert answer.status_code == 202
+    assert started.status_code == 202
     assert done.returncode == 0
     assert done.stdout.startswith("retry:")
     assert data == [
@@ -98,18 +98,18 @@ def test_curl_follows_a_job_to_its_end(service: Service, client: httpx.Client) -
     assert "event: done" in done.stdout.splitlines()
 
 
-def test_a_browser_that_comes_back_to_a_finished_job_is_told_to_stop(client: httpx.Client) -> None:
-    answer = client.post("/jobs", json={"steps": 1, "interval": 0.01})
-    with connect_sse(client, "GET", answer.headers["location"]) as source:
+def test_reconnect_to_finished_job_returns_204(client: httpx.Client) -> None:
+    stream = client.post("/jobs", json={"steps": 1, "interval": 0.01}).headers["location"]
+    with connect_sse(client, "GET", stream) as source:
         *_, last = source.iter_sse()
 
-    again = client.get(answer.headers["location"], headers={"Last-Event-ID": last.id})
+    again = client.get(stream, headers={"Last-Event-ID": last.id})
 
     assert last.event == "done"
     assert again.status_code == 204
 
 
-def test_curl_sees_heartbeats_on_an_idle_stream(service: Service, topic: str) -> None:
+def test_idle_stream_has_heartbeats(service: Service, topic: str) -> None:
     options = ("--no-buffer", "--silent", "--max-time", "10")
     with subprocess.Popen(
         [require("curl"), *options, f"{service.url}/events/{topic}"],
@@ -123,7 +123,7 @@ def test_curl_sees_heartbeats_on_an_idle_stream(service: Service, topic: str) ->
 
 
 @pytest.mark.parametrize("path", ["/events/x", "/export/items", "/export/users.csv", "/nowhere"])
-def test_every_response_carries_its_id_and_the_security_headers(
+def test_every_response_has_request_id_and_security_headers(
     client: httpx.Client, path: str
 ) -> None:
     own = str(uuid4())

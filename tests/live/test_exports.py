@@ -1,4 +1,4 @@
-"""The exports, read by programs that nobody here wrote."""
+"""The exports, read by curl, Python's csv, DuckDB, Polars and httpx."""
 
 import csv
 import io
@@ -20,18 +20,18 @@ ITEMS = "SELECT id, name, description FROM items ORDER BY id"
 
 @pytest.fixture(scope="module")
 def users_csv(service: Service, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Download the users with curl."""
+    """The users as CSV, downloaded with curl."""
     return download(service, "/export/users.csv", tmp_path_factory)
 
 
 @pytest.fixture(scope="module")
 def items_ndjson(service: Service, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Download the items with curl."""
-    return download(service, "/export/items", tmp_path_factory)
+    """The items as NDJSON, downloaded with curl."""
+    return download(service, "/export/items.ndjson", tmp_path_factory)
 
 
 def download(service: Service, path: str, factory: pytest.TempPathFactory) -> Path:
-    """Let curl write a response to the file that the response names."""
+    """Download an export with curl, under the file name that the response suggests."""
     folder = factory.mktemp("download")
     curl = require("curl")
     succeed(
@@ -43,11 +43,36 @@ def download(service: Service, path: str, factory: pytest.TempPathFactory) -> Pa
     return file
 
 
-def test_curl_saves_the_exports_under_their_names(users_csv: Path, items_ndjson: Path) -> None:
+def test_curl_saves_exports_under_their_names(users_csv: Path, items_ndjson: Path) -> None:
     assert (users_csv.name, items_ndjson.name) == ("users.csv", "items.ndjson")
 
 
-def test_curl_gets_the_same_bytes_with_and_without_compression(
+@pytest.mark.parametrize(
+    ("accept", "path"),
+    [
+        ("*/*", "/export/items.ndjson"),
+        ("text/csv", "/export/items.csv"),
+        ("text/csv, application/x-ndjson;q=0.5", "/export/users.csv"),
+        ("application/x-ndjson, text/*;q=0.9", "/export/users.ndjson"),
+    ],
+)
+def test_negotiated_export_equals_that_of_the_format(
+    client: httpx.Client, accept: str, path: str
+) -> None:
+    named = client.get(path, params={"limit": 100})
+
+    negotiated = client.get(
+        path.partition(".")[0], params={"limit": 100}, headers={"Accept": accept}
+    )
+
+    assert negotiated.status_code == 200
+    assert negotiated.headers["vary"].startswith("Accept")
+    assert negotiated.content == named.content
+    for name in ("content-type", "content-disposition"):
+        assert negotiated.headers[name] == named.headers[name]
+
+
+def test_curl_gets_same_bytes_with_and_without_compression(
     service: Service, users_csv: Path, tmp_path: Path
 ) -> None:
     plain = tmp_path / "plain.csv"
@@ -60,7 +85,7 @@ def test_curl_gets_the_same_bytes_with_and_without_compression(
     assert plain.read_bytes() == users_csv.read_bytes()
 
 
-def test_python_s_csv_reads_the_users_in_the_database(service: Service, users_csv: Path) -> None:
+def test_python_csv_reads_all_users(service: Service, users_csv: Path) -> None:
     with users_csv.open(encoding="utf-8", newline="") as file:
         header, *rows = csv.reader(file)
 
@@ -69,19 +94,19 @@ def test_python_s_csv_reads_the_users_in_the_database(service: Service, users_cs
     assert len(rows) == ROWS
 
 
-def test_duckdb_reads_the_users_in_the_database(service: Service, users_csv: Path) -> None:
+def test_duckdb_reads_all_users(service: Service, users_csv: Path) -> None:
     rows = duckdb.read_csv(str(users_csv)).order("id").fetchall()
 
     assert rows == service.rows(USERS)
 
 
-def test_polars_reads_the_users_in_the_database(service: Service, users_csv: Path) -> None:
+def test_polars_reads_all_users(service: Service, users_csv: Path) -> None:
     rows = polars.read_csv(users_csv).rows()
 
     assert rows == service.rows(USERS)
 
 
-def test_duckdb_reads_the_items_in_the_database(service: Service, items_ndjson: Path) -> None:
+def test_duckdb_reads_all_items(service: Service, items_ndjson: Path) -> None:
     table = duckdb.read_json(str(items_ndjson), format="newline_delimited")
 
     rows = table.select("id", "name", "description").order("id").fetchall()
@@ -89,14 +114,14 @@ def test_duckdb_reads_the_items_in_the_database(service: Service, items_ndjson: 
     assert rows == service.rows(ITEMS)
 
 
-def test_polars_reads_the_items_in_the_database(service: Service, items_ndjson: Path) -> None:
+def test_polars_reads_all_items(service: Service, items_ndjson: Path) -> None:
     table = polars.read_ndjson(items_ndjson, infer_schema_length=None)
 
     assert table.columns == ["id", "name", "description", "price", "created_at"]
     assert table.select("id", "name", "description").rows() == service.rows(ITEMS)
 
 
-def test_prices_and_times_are_those_in_the_database(service: Service, items_ndjson: Path) -> None:
+def test_prices_and_times_equal_those_of_the_database(service: Service, items_ndjson: Path) -> None:
     items = [json.loads(line) for line in items_ndjson.read_text(encoding="utf-8").split("\n")[:-1]]
 
     stored = service.rows("SELECT price, created_at FROM items ORDER BY id")
@@ -106,12 +131,13 @@ def test_prices_and_times_are_those_in_the_database(service: Service, items_ndjs
 
 
 def moment(text: str) -> datetime:
-    """Read a time, with or without its zone, as the database's."""
+    """Parse a time, without its zone."""
     return datetime.fromisoformat(text).replace(tzinfo=None)
 
 
-def test_httpx_reads_one_item_a_line_as_they_come(client: httpx.Client) -> None:
-    with client.stream("GET", "/export/items", headers={"Accept-Encoding": "identity"}) as response:
+def test_httpx_reads_one_item_per_line(client: httpx.Client) -> None:
+    headers = {"Accept-Encoding": "identity"}
+    with client.stream("GET", "/export/items.ndjson", headers=headers) as response:
         ids = [json.loads(line)["id"] for line in response.iter_lines()]
 
     assert response.headers["content-type"].startswith("application/x-ndjson")
@@ -119,8 +145,8 @@ def test_httpx_reads_one_item_a_line_as_they_come(client: httpx.Client) -> None:
     assert len(ids) == ROWS
 
 
-@pytest.mark.parametrize("path", ["/export/items", "/export/users.csv"])
-def test_an_export_cut_in_two_by_its_key_is_the_export(client: httpx.Client, path: str) -> None:
+@pytest.mark.parametrize("path", ["/export/items.ndjson", "/export/users.csv"])
+def test_export_in_two_parts_equals_the_whole(client: httpx.Client, path: str) -> None:
     whole = client.get(path).text
 
     first = client.get(path, params={"limit": 30_000}).text
@@ -138,19 +164,19 @@ def last_id(export: str) -> int:
     return int(list(csv.reader(io.StringIO(export)))[-1][0])
 
 
-def test_a_spreadsheet_s_byte_order_mark_comes_on_request(client: httpx.Client) -> None:
+def test_csv_has_byte_order_mark_on_request(client: httpx.Client) -> None:
     response = client.get("/export/users.csv", params={"bom": "true", "limit": 1})
 
     assert response.content.startswith(b"\xef\xbb\xbf")
     assert response.content.removeprefix(b"\xef\xbb\xbf").startswith(b"id,name,email\r\n")
 
 
-@pytest.mark.parametrize("path", ["/export/items", "/export/users.csv"])
-def test_head_answers_the_headers_of_get_and_nothing_else(client: httpx.Client, path: str) -> None:
-    headers = client.head(path)
-    whole = client.get(path, params={"limit": 1})
+@pytest.mark.parametrize("path", ["/export/items", "/export/items.csv", "/export/users.csv"])
+def test_head_returns_the_headers_of_get(client: httpx.Client, path: str) -> None:
+    head = client.head(path)
+    get = client.get(path, params={"limit": 1})
 
-    assert headers.status_code == 200
-    assert headers.content == b""
+    assert head.status_code == 200
+    assert head.content == b""
     for name in ("content-type", "content-disposition", "x-accel-buffering"):
-        assert headers.headers[name] == whole.headers[name]
+        assert head.headers[name] == get.headers[name]

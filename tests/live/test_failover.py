@@ -1,6 +1,6 @@
-"""Two replicas behind nginx, which share their events through Redis, and each of which goes down.
+"""Failover: two replicas behind nginx, with events in Redis, while each part goes down.
 
-Of its usual size it takes seconds. `FAILOVER=100x5000` runs it with 100 clients and 5,000 events.
+`FAILOVER=100x5000` runs the test with 100 clients and 5,000 events.
 """
 
 import asyncio
@@ -32,90 +32,91 @@ TOPICS = ["fail-a", "fail-b", "fail-c"]
 PATH = f"/events/{TOPICS[0]}?topic={TOPICS[1]}&topic={TOPICS[2]}"
 PACE = 0.01
 """Seconds from one event to the next."""
-AGAIN = 0.05
-"""Seconds after which one tries again."""
+RETRY = 0.05
+"""Seconds between attempts."""
 PATIENCE = 120 + EVENTS / 20
-"""Seconds that all of it may take."""
-Disaster = Callable[[], Coroutine[Any, Any, None]]
+"""Time limit of a test in seconds."""
+Failure = Callable[[], Coroutine[Any, Any, None]]
+"""Stops or starts a part of the site."""
 
 PERSISTENT = ("--appendonly", "yes", "--appendfsync", "always")
 
 
 class Machine:
-    """A program that is ended and started again."""
+    """A program that can be stopped and started again."""
 
     def __init__(self, start: Callable[..., AbstractContextManager[object]]) -> None:
         self._start = start
         self._running = AsyncExitStack()
 
     async def up(self, **changes: object) -> None:
-        """Start it, with changes to how it is run."""
+        """Start the program, with changes to the arguments of `listener`."""
         await self._running.enter_async_context(beside(self._start(**changes)))
 
     async def down(self) -> None:
-        """End it, if it runs."""
+        """Stop the program, if it runs."""
         await self._running.aclose()
 
 
 class Client(Follower):
-    """Follows all topics through nginx, whatever happens."""
+    """Follows all topics through nginx; with `loses` events may be lost."""
 
     def __init__(self, *, loses: bool) -> None:
         super().__init__(PATH)
         self._loses = loses
 
     def failed(self) -> None:
-        """Accept to be told of a loss, if there may be one."""
+        """Accept a failure if events may be lost."""
         assert self._loses
 
-    def refused(self, status: int) -> None:
-        """Accept that no replica is there, or that Redis is not."""
+    def rejected(self, status: int) -> None:
+        """Accept that no replica or no Redis is available."""
         assert status in (502, 503)
 
     async def follow_all(self, port: int) -> None:
-        """Read until the last event of all is there."""
+        """Follow until the event `last`."""
         while True:
             try:
                 if await self.follow(port):
                     return
             except (TransferFailed, OSError):
-                pass  # a replica is gone
-            await asyncio.sleep(AGAIN)
+                pass  # a replica was stopped
+            await asyncio.sleep(RETRY)
 
 
 @dataclass
 class Publisher:
-    """Publishes numbers at an even pace, each until it is told that it was stored."""
+    """Publishes numbers at an even pace, each until the response is 201."""
 
     url: str
     stored: list[Event] = field(default_factory=list)
-    """The events that were answered with 201, in the order of their ids."""
+    """The events whose response was 201."""
     doubtful: set[int] = field(default_factory=set)
-    """The numbers of which a publish failed: the replica, or Redis, may have stored it before."""
+    """The numbers with a failed attempt, which may have been stored all the same."""
 
     async def publish(self, client: httpx.AsyncClient, number: int, **more: str) -> None:
         """Publish one number."""
         topic = TOPICS[number % len(TOPICS)]
         while True:
             try:
-                answer = await client.post(f"/events/{topic}", json={"data": number} | more)
+                response = await client.post(f"/events/{topic}", json={"data": number} | more)
             except httpx.TransportError:
                 self.doubtful.add(number)
             else:
-                if answer.status_code == 201:
-                    self.stored.append((answer.json()["id"], topic, number))
+                if response.status_code == 201:
+                    self.stored.append((response.json()["id"], topic, number))
                     return
-                assert answer.status_code in (502, 503, 504), answer.text
+                assert response.status_code in (502, 503, 504), response.text
                 self.doubtful.add(number)
-            await asyncio.sleep(AGAIN)
+            await asyncio.sleep(RETRY)
 
-    async def publish_all(self, disasters: Sequence[Disaster]) -> None:
-        """Publish everything, with one disaster after the other on the way, and then the last."""
+    async def publish_all(self, failures: Sequence[Failure]) -> None:
+        """Publish all numbers, with one failure after the other meanwhile, then `last`."""
         numbers = iter(range(EVENTS))
         async with httpx.AsyncClient(base_url=self.url, timeout=PATIENCE) as client:
-            for disaster in (None, *disasters):
-                happening = asyncio.ensure_future(disaster() if disaster else asyncio.sleep(0))
-                for number in islice(numbers, EVENTS // (len(disasters) + 1) + 1):
+            for failure in (None, *failures):
+                happening = asyncio.ensure_future(failure() if failure else asyncio.sleep(0))
+                for number in islice(numbers, EVENTS // (len(failures) + 1) + 1):
                     await asyncio.gather(self.publish(client, number), asyncio.sleep(PACE))
                 await happening
             await self.publish(client, EVENTS, event="last")
@@ -123,7 +124,7 @@ class Publisher:
 
 @dataclass(frozen=True)
 class Site:
-    """A Redis, two replicas and the nginx in front of them, all running."""
+    """A Redis, two replicas and an nginx in front of them, all running."""
 
     port: int
     redis: Machine
@@ -133,14 +134,14 @@ class Site:
     """The settings of the replicas."""
 
     async def restart_redis(self) -> None:
-        """End Redis and start it again."""
+        """Stop Redis and start it again."""
         await self.redis.down()
         await self.redis.up()
 
 
 @asynccontextmanager
 async def site(project: Project, folder: Path, *redis_options: str) -> AsyncIterator[Site]:
-    """Run everything; what is ended is killed, unless it is started otherwise."""
+    """Run a site whose parts are stopped by SIGKILL, unless they were started otherwise."""
     ports = [free_port() for _ in range(2)]
     redis_port, port = free_port(), free_port()
     env = {
@@ -191,7 +192,7 @@ async def site(project: Project, folder: Path, *redis_options: str) -> AsyncIter
 
 @dataclass(frozen=True)
 class Outcome:
-    """What was published, and who saw what of it."""
+    """The clients and the publisher after a test."""
 
     clients: list[Client]
     publisher: Publisher
@@ -199,12 +200,12 @@ class Outcome:
 
 
 async def fail_over(project: Project, folder: Path, *redis_options: str) -> Outcome:
-    """Publish while each part goes down and comes back."""
+    """Publish while each part goes down and comes up again."""
     start = monotonic()
     clients = [Client(loses=not redis_options) for _ in range(CLIENTS)]
     async with site(project, folder, *redis_options) as running:
         one, other = running.replicas
-        # One that comes back is stopped the next time, where it was killed before.
+        # The second time the replica is stopped gracefully.
         back = partial(one.up, stop=signal.SIGTERM)
         publisher = Publisher(f"http://127.0.0.1:{running.port}")
         async with asyncio.TaskGroup() as tasks:
@@ -221,7 +222,7 @@ async def fail_over(project: Project, folder: Path, *redis_options: str) -> Outc
 
 @pytest.fixture(scope="module")
 def project(bake: Bake, tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """Generate and install a project whose events go through Redis."""
+    """A project with events in Redis and without exports."""
     project = bake(
         tmp_path_factory.mktemp("failover"), event_broker="redis", ndjson=False, csv=False
     )
@@ -230,7 +231,7 @@ def project(bake: Bake, tmp_path_factory: pytest.TempPathFactory) -> Project:
 
 
 def report(outcome: Outcome) -> None:
-    """Print figures."""
+    """Print the figures of a test."""
     publisher = outcome.publisher
     streams = sum(client.streams for client in outcome.clients)
     resets = sum(len(client.seen) - 1 for client in outcome.clients)
@@ -240,99 +241,93 @@ def report(outcome: Outcome) -> None:
     print(f"{len(publisher.doubtful)} doubtful, {outcome.seconds:.1f} seconds")
 
 
-def test_every_client_has_every_event_once_though_everything_goes_down(
-    project: Project, tmp_path: Path
-) -> None:
+def test_every_client_gets_every_event_once(project: Project, tmp_path: Path) -> None:
     outcome = asyncio.run(fail_over(project, tmp_path, *PERSISTENT))
 
     report(outcome)
     stored, doubtful = outcome.publisher.stored, outcome.publisher.doubtful
     for client in outcome.clients:
-        (seen,) = client.seen  # no loss was reported
+        (seen,) = client.seen  # no `reset`
         ids = [identifier for identifier, _, _ in seen]
         assert ids == sorted(set(ids))  # each once, and in order
-        assert set(stored) <= set(seen)  # and all of them
+        assert set(stored) <= set(seen)  # and complete
         assert {number for _, _, number in set(seen) - set(stored)} <= doubtful
         assert seen == outcome.clients[0].seen[0]
     assert sum(client.streams for client in outcome.clients) > CLIENTS
 
 
-def test_what_redis_forgets_is_told_to_every_client(project: Project, tmp_path: Path) -> None:
+def test_loss_in_redis_resets_every_client(project: Project, tmp_path: Path) -> None:
     outcome = asyncio.run(fail_over(project, tmp_path))
 
     report(outcome)
     stored = outcome.publisher.stored
-    lives = sorted({event[0][:13] for event in stored})
-    before, after = ([event for event in stored if event[0].startswith(life)] for life in lives)
+    epochs = sorted({event[0][:13] for event in stored})
+    before, after = ([event for event in stored if event[0].startswith(epoch)] for epoch in epochs)
     for client in outcome.clients:
         first, *others = client.seen
         ids = [identifier for part in client.seen for identifier, _, _ in part]
         assert ids == sorted(set(ids))
-        assert others  # the loss was told ...
+        assert others  # there was a `reset` ...
         seen = {event for part in others for event in part}
-        assert set(after) <= seen  # ... and what was published since is there
-        assert all(event[0].startswith(lives[0]) for event in first)
-        ours = [event for event in first if event in set(before)]
-        assert ours == before[: len(ours)]  # without a hole up to where it was cut off
+        assert set(after) <= seen  # ... and all events after it
+        assert all(event[0].startswith(epochs[0]) for event in first)
+        known = [event for event in first if event in set(before)]
+        assert known == before[: len(known)]  # without a gap before it
 
 
-async def answers(port: int, requests: int = 20) -> list[int]:
-    """Ask how a service is, and publish to it, again and again; the statuses of the answers."""
-    statuses = []
+async def statuses(port: int, requests: int = 20) -> list[int]:
+    """Request the health and publish, alternately; return the statuses."""
+    received = []
     async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=PATIENCE) as client:
         for _ in range(requests):
-            asked = await client.get("/health")
-            published = await client.post("/events/asked", json={"data": 1})
-            statuses += [asked.status_code, published.status_code]
-    return statuses
+            health = await client.get("/health")
+            published = await client.post("/events/requested", json={"data": 1})
+            received += [health.status_code, published.status_code]
+    return received
 
 
-async def until_well(ports: Iterable[int]) -> None:
-    """Wait until each of some services says that it is well."""
+async def until_healthy(ports: Iterable[int]) -> None:
+    """Wait until services are healthy."""
     for port in ports:
-        while set(await answers(port, 1)) != {200, 201}:
-            await asyncio.sleep(AGAIN)
+        while set(await statuses(port, 1)) != {200, 201}:
+            await asyncio.sleep(RETRY)
 
 
-def test_what_one_replica_cannot_take_the_other_does(project: Project, tmp_path: Path) -> None:
-    async def ask() -> tuple[list[int], list[int]]:
+def test_nginx_avoids_unavailable_replica(project: Project, tmp_path: Path) -> None:
+    async def request() -> tuple[list[int], list[int]]:
         async with site(project, tmp_path) as running:
             one, _ = running.replicas
             await one.down()
-            gone = await answers(running.port)
+            stopped = await statuses(running.port)
             await one.up(env=running.env | {"REDIS_URL": f"redis://127.0.0.1:{free_port()}"})
             async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{running.port}") as client:
-                ill = [(await client.get("/health")).status_code for _ in range(20)]
-            return gone, ill
+                unhealthy = [(await client.get("/health")).status_code for _ in range(20)]
+            return stopped, unhealthy
 
-    gone, ill = asyncio.run(ask())
+    stopped, unhealthy = asyncio.run(request())
 
-    assert gone == [200, 201] * 20
-    assert ill == [200] * 20
+    assert stopped == [200, 201] * 20
+    assert unhealthy == [200] * 20
 
 
-def test_replicas_that_were_all_ill_are_asked_as_soon_as_they_are_well(
-    project: Project, tmp_path: Path
-) -> None:
-    async def ask() -> tuple[list[int], list[int]]:
+def test_nginx_uses_recovered_replicas_at_once(project: Project, tmp_path: Path) -> None:
+    async def request() -> tuple[list[int], list[int]]:
         async with site(project, tmp_path) as running:
             await running.redis.down()
-            ill = await answers(running.port, 3)
+            unhealthy = await statuses(running.port, 3)
             await running.redis.up()
-            await until_well(running.replica_ports)
-            return ill, await answers(running.port)
+            await until_healthy(running.replica_ports)
+            return unhealthy, await statuses(running.port)
 
-    ill, well = asyncio.run(ask())
+    unhealthy, healthy = asyncio.run(request())
 
-    assert ill == [503, 503] * 3
-    assert well == [200, 201] * 20
+    assert unhealthy == [503, 503] * 3
+    assert healthy == [200, 201] * 20
 
 
-def test_a_job_that_dies_with_its_replica_leaves_its_topic_open_with_what_it_said(
-    project: Project, tmp_path: Path
-) -> None:
-    async def die() -> tuple[list[ServerSentEvent], list[ServerSentEvent]]:
-        """Follow a job at the other replica, past its death, then resume after its first event."""
+def test_killed_job_leaves_its_topic_open(project: Project, tmp_path: Path) -> None:
+    async def kill() -> tuple[list[ServerSentEvent], list[ServerSentEvent]]:
+        """Follow a job of a replica that is killed at the other, then resume after an event."""
         async with (
             site(project, tmp_path) as running,
             httpx.AsyncClient(timeout=PATIENCE) as client,
@@ -354,7 +349,7 @@ def test_a_job_that_dies_with_its_replica_leaves_its_topic_open_with_what_it_sai
                 resumed = [await anext(events) for _ in followed[1:]]
             return followed, resumed
 
-    followed, resumed = asyncio.run(die())
+    followed, resumed = asyncio.run(kill())
 
     _, *counts, last = followed
     assert [json.loads(event.data)["count"] for event in counts] == list(range(len(counts)))

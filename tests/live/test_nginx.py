@@ -1,4 +1,4 @@
-"""The service behind a real nginx, with the configuration that the project brings along."""
+"""The service behind nginx, with the configuration of the project."""
 
 import re
 import socket
@@ -21,17 +21,17 @@ from support.service import ROWS, Service
 from support.tools import free_port, require, run
 
 PATIENCE = 60
-"""Seconds after which a test fails that waits for what should be there at once."""
+"""Time limit in seconds for what takes a moment."""
 HEARTBEATS = 6
-"""How many of a second each outlast the time for which nginx lets the service be silent."""
+"""Number of heartbeats, one a second, that last longer than the read timeout of nginx."""
 BROKEN_ROW = ROWS // 2
 FAILURE = f"abs(CASE id WHEN {BROKEN_ROW} THEN -9223372036854775807 - 1 ELSE 0 END) = 0"
-"""A condition that holds for all rows, but cannot be evaluated for one."""
+"""A condition that is true for all rows but one, where it overflows."""
 
 
 @dataclass(frozen=True)
 class Proxied:
-    """A service, the nginx in front of it, and what they logged."""
+    """A service, an nginx in front of it, and their logs."""
 
     url: str
     service_url: str
@@ -43,7 +43,7 @@ class Proxied:
 def proxied(
     default_project: Project, service: Service, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Proxied]:
-    """Serve users, and items of which one cannot be read, through nginx."""
+    """A service behind nginx, with an item that cannot be read."""
     folder = tmp_path_factory.mktemp("nginx")
     database = folder / "broken.db"
     service.rows(f"VACUUM INTO '{database}'")
@@ -53,7 +53,7 @@ def proxied(
         "server 127.0.0.1:8000;": f"server 127.0.0.1:{service_port};",
         "listen 8080;": f"listen 127.0.0.1:{port};",
         "access_log /var/log/nginx/access.log ": f"access_log {access_log} ",
-        # As the file says, four times the time between two heartbeats.
+        # Four times HEARTBEAT_SECONDS, as in the file.
         "proxy_read_timeout 60s;": "proxy_read_timeout 4s;",
         "client_header_timeout 10s;": "client_header_timeout 1s;",
         "client_body_timeout 10s;": "client_body_timeout 1s;",
@@ -79,7 +79,7 @@ def proxied(
 
 
 def break_items(database: Path) -> None:
-    """Let whoever reads the items find that one row cannot be read."""
+    """Replace the items by a view that fails at one row."""
     with closing(sqlite3.connect(database)) as connection:
         connection.execute("ALTER TABLE items RENAME TO items_before")
         connection.execute(
@@ -87,7 +87,7 @@ def break_items(database: Path) -> None:
         )
 
 
-def test_an_event_arrives_while_the_stream_is_open(proxied: Proxied) -> None:
+def test_event_arrives_while_stream_is_open(proxied: Proxied) -> None:
     published, arrived = [], []
 
     with (
@@ -97,8 +97,8 @@ def test_an_event_arrives_while_the_stream_is_open(proxied: Proxied) -> None:
         events = source.iter_sse()
         ready = next(events)
         for number in range(3):
-            answer = client.post("/events/through", json={"data": number})
-            published.append((answer.json()["id"], str(number)))
+            response = client.post("/events/through", json={"data": number})
+            published.append((response.json()["id"], str(number)))
             event = next(events)
             arrived.append((event.id, event.data))
 
@@ -106,17 +106,15 @@ def test_an_event_arrives_while_the_stream_is_open(proxied: Proxied) -> None:
     assert arrived == published
 
 
-@pytest.mark.parametrize("path", ["/events/asked", "/export/users.csv?limit=1", "/health"])
-def test_the_service_is_asked_in_a_protocol_whose_bodies_have_an_end(
-    proxied: Proxied, path: str
-) -> None:
+@pytest.mark.parametrize("path", ["/events/protocol", "/export/users.csv?limit=1", "/health"])
+def test_nginx_requests_http_1_1(proxied: Proxied, path: str) -> None:
     with httpx.stream("GET", proxied.url + path) as response:
         next(response.iter_raw())
 
     assert f'"GET {path} HTTP/1.1" 200' in logged(proxied.service_log, f'"GET {path} ')
 
 
-def test_heartbeats_keep_an_idle_stream_open(proxied: Proxied) -> None:
+def test_heartbeats_keep_idle_stream_open(proxied: Proxied) -> None:
     command = (require("curl"), "--no-buffer", "--silent", "--max-time", str(PATIENCE))
 
     with subprocess.Popen(
@@ -130,7 +128,7 @@ def test_heartbeats_keep_an_idle_stream_open(proxied: Proxied) -> None:
     assert seen == [": heartbeat\n"] * HEARTBEATS
 
 
-def test_a_compressed_transfer_is_not_asked_of_events(proxied: Proxied) -> None:
+def test_events_are_not_compressed(proxied: Proxied) -> None:
     headers = {"Accept-Encoding": "gzip"}
 
     with httpx.stream("GET", f"{proxied.url}/events/plain", headers=headers) as response:
@@ -141,9 +139,7 @@ def test_a_compressed_transfer_is_not_asked_of_events(proxied: Proxied) -> None:
 
 @pytest.mark.parametrize("path", ["/export/users.csv", "/events/identified"])
 @pytest.mark.parametrize("kept", [True, False])
-def test_one_id_names_a_request_in_the_answer_and_in_both_logs(
-    proxied: Proxied, path: str, kept: bool
-) -> None:
+def test_request_id_is_in_response_and_both_logs(proxied: Proxied, path: str, kept: bool) -> None:
     own = str(uuid4()) if kept else f"no-uuid-{uuid4().hex}"
 
     with httpx.stream("GET", proxied.url + path, headers={"X-Request-Id": own}) as response:
@@ -159,7 +155,7 @@ def test_one_id_names_a_request_in_the_answer_and_in_both_logs(
 
 @pytest.mark.parametrize("options", [(), ("--compressed",)], ids=["plain", "compressed"])
 @pytest.mark.parametrize("proxy", [True, False], ids=["nginx", "direct"])
-def test_an_export_that_breaks_half_way_is_a_failed_transfer(
+def test_export_that_fails_is_a_failed_transfer(
     proxied: Proxied, tmp_path: Path, options: tuple[str, ...], proxy: bool
 ) -> None:
     file = tmp_path / "items.ndjson"
@@ -168,7 +164,8 @@ def test_an_export_that_breaks_half_way_is_a_failed_transfer(
     done = run(
         *(require("curl"), "--silent", "--fail", "--max-time", str(PATIENCE), *options),
         *("--header", f"X-Request-Id: {identifier}", "--write-out", "%{http_code}"),
-        *("--output", str(file), f"{proxied.url if proxy else proxied.service_url}/export/items"),
+        *("--output", str(file)),
+        f"{proxied.url if proxy else proxied.service_url}/export/items.ndjson",
     )
 
     end = logged(proxied.service_log, f"request_id={identifier}")
@@ -181,7 +178,7 @@ def test_an_export_that_breaks_half_way_is_a_failed_transfer(
     assert 0 < int(rows[1]) < BROKEN_ROW
 
 
-def test_a_client_that_could_not_tell_a_failure_gets_no_export(proxied: Proxied) -> None:
+def test_http_1_0_client_gets_505(proxied: Proxied) -> None:
     done = run(
         *(require("curl"), "--silent", "--http1.0", "--max-time", str(PATIENCE)),
         *("--output", "/dev/null", "--write-out", "%{http_code}", f"{proxied.url}/export/items"),
@@ -191,7 +188,7 @@ def test_a_client_that_could_not_tell_a_failure_gets_no_export(proxied: Proxied)
 
 
 @pytest.mark.parametrize("options", [(), ("--compressed",)], ids=["plain", "compressed"])
-def test_an_export_through_the_proxy_is_the_export(
+def test_export_through_nginx_equals_the_export(
     proxied: Proxied, tmp_path: Path, options: tuple[str, ...]
 ) -> None:
     file = tmp_path / "users.csv"
@@ -213,7 +210,7 @@ def test_an_export_through_the_proxy_is_the_export(
     ],
     ids=["header", "body"],
 )
-def test_clients_that_never_finish_their_requests_are_cut(
+def test_nginx_disconnects_clients_with_unfinished_requests(
     proxied: Proxied, request_so_far: bytes
 ) -> None:
     url = httpx.URL(proxied.url)
@@ -225,8 +222,8 @@ def test_clients_that_never_finish_their_requests_are_cut(
         for connection in slow:
             connection.sendall(request_so_far)
 
-        answer = httpx.get(f"{proxied.url}/health", timeout=PATIENCE)
+        health = httpx.get(f"{proxied.url}/health", timeout=PATIENCE)
         ends = [connection.recv(4096) for connection in slow]
 
-    assert answer.status_code == 200
+    assert health.status_code == 200
     assert all(not end or end.startswith(b"HTTP/1.1 408 ") for end in ends)

@@ -1,4 +1,4 @@
-"""A project on PostgreSQL, whose clients leave and whose server goes down in mid-export."""
+"""Exports from PostgreSQL while clients disconnect and the server restarts."""
 
 import signal
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ from support.servers import cluster, new_database, query
 from support.service import served
 
 ROWS = 1_000_000
-"""The rows of each table: far more than all buffers on the way to a client hold."""
+"""Number of rows in each table: far more than all buffers on the way to a client hold."""
 FILL = f"""
 INSERT INTO items
 SELECT n, 'Item ' || n, 'What is there to say of number ' || n, n % 50000 / 100.0, now()
@@ -24,17 +24,17 @@ FROM generate_series(1, {ROWS}) AS n;
 INSERT INTO users
 SELECT n, 'User ' || n, 'user' || n || '@example.com' FROM generate_series(1, {ROWS}) AS n;
 """  # noqa: S608
-HEADERS = {"/export/items": 0, "/export/users.csv": 1}
-"""The exports, and how many of the lines of each are no rows."""
+HEADERS = {"/export/items.ndjson": 0, "/export/users.csv": 1}
+"""The number of header lines of each export."""
 STATES = """
 SELECT state FROM pg_stat_activity
 WHERE backend_type = 'client backend'
 AND datname = current_database() AND pid <> pg_backend_pid()
 """
 SOON = 2
-"""Seconds after which the query of a client that left is gone."""
-CUT_OFF = (httpx.RemoteProtocolError, httpx.NetworkError)
-"""What a client sees of a transfer that failed."""
+"""Time limit in seconds for the end of a disconnected client's query."""
+FAILED_TRANSFER = (httpx.RemoteProtocolError, httpx.NetworkError)
+"""The exceptions of httpx for a failed transfer."""
 
 
 @dataclass(frozen=True)
@@ -47,12 +47,12 @@ class Running:
 
     @property
     def connections(self) -> list[str]:
-        """What PostgreSQL says that each connection of the service does."""
+        """The state of each connection of the service, from PostgreSQL."""
         return [state for (state,) in query(self.database, STATES)]
 
 
 def filled(project: Project, server: str) -> str:
-    """Create a database with many rows on a PostgreSQL server; its URL."""
+    """Create a database with `ROWS` rows in each table; return its URL."""
     url = new_database(server, f"test_{uuid4().hex}")
     project.run(project.slug, "seed", "--rows", "0", env={"DATABASE_URL": url})
     query(url, FILL)
@@ -60,7 +60,7 @@ def filled(project: Project, server: str) -> str:
 
 
 def lines(export: Iterator[bytes], enough: float = float("inf")) -> int:
-    """Read an export until it had enough lines, or to its end; how many it had."""
+    """Read an export to its end, or until it has enough lines; return their number."""
     number = 0
     while number < enough and (chunk := next(export, None)):
         number += chunk.count(b"\n")
@@ -68,7 +68,7 @@ def lines(export: Iterator[bytes], enough: float = float("inf")) -> int:
 
 
 def rows(client: httpx.Client, url: str, path: str) -> int:
-    """Read an export to its end; the number of its rows."""
+    """Read an export to its end; return the number of rows."""
     with client.stream("GET", url + path) as export:
         assert export.status_code == 200
         return lines(export.iter_raw()) - HEADERS[path]
@@ -76,7 +76,7 @@ def rows(client: httpx.Client, url: str, path: str) -> int:
 
 @pytest.fixture
 def client() -> Iterator[httpx.Client]:
-    """Open a client that takes exports as they are."""
+    """A client that requests no compression."""
     with httpx.Client(headers={"Accept-Encoding": "identity"}, timeout=60) as client:
         yield client
 
@@ -88,7 +88,7 @@ def running(
     redis_url: str,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Running]:
-    """Serve many rows, to one client at a time."""
+    """A service with many rows and at most one export at a time."""
     log = tmp_path_factory.mktemp("postgresql") / "log"
     database = filled(project_on_servers, postgresql_server)
     with served(
@@ -98,9 +98,7 @@ def running(
 
 
 @pytest.mark.parametrize("path", HEADERS)
-def test_a_client_that_leaves_in_the_middle_of_an_export_takes_its_query_along(
-    running: Running, client: httpx.Client, path: str
-) -> None:
+def test_disconnect_cancels_the_query(running: Running, client: httpx.Client, path: str) -> None:
     with client.stream("GET", running.url + path) as export:
         chunks = export.iter_raw()
         lines(chunks, enough=ROWS / 10)
@@ -114,11 +112,11 @@ def test_a_client_that_leaves_in_the_middle_of_an_export_takes_its_query_along(
     assert following == ROWS
 
 
-def test_a_restart_of_postgresql_fails_what_is_under_way_and_nothing_that_comes_after(
+def test_postgresql_restart_fails_running_exports_only(
     project_on_servers: Project, redis_url: str, client: httpx.Client, tmp_path: Path
 ) -> None:
-    with cluster() as server, ExitStack() as life:
-        life.enter_context(server.running(stop=signal.SIGQUIT))
+    with cluster() as server, ExitStack() as first_run:
+        first_run.enter_context(server.running(stop=signal.SIGQUIT))
         database = filled(project_on_servers, server.url)
         with (
             served(
@@ -127,25 +125,25 @@ def test_a_restart_of_postgresql_fails_what_is_under_way_and_nothing_that_comes_
             ExitStack() as streams,
         ):
             exports = [streams.enter_context(client.stream("GET", url + path)) for path in HEADERS]
-            life.close()
+            first_run.close()
             for export in exports:
-                with pytest.raises(CUT_OFF):
+                with pytest.raises(FAILED_TRANSFER):
                     lines(export.iter_raw())
             meanwhile = [client.get(url + path) for path in (*HEADERS, "/health")]
             with server.running():
                 afterwards = [rows(client, url, path) for path in HEADERS]
                 health = client.get(f"{url}/health")
 
-    for answer in meanwhile:
-        assert answer.status_code == 503
-        assert answer.headers["content-type"] == "application/problem+json"
-        assert answer.json()["status"] == 503
+    for response in meanwhile:
+        assert response.status_code == 503
+        assert response.headers["content-type"] == "application/problem+json"
+        assert response.json()["status"] == 503
     assert [export.status_code for export in exports] == [200, 200]
     assert afterwards == [ROWS, ROWS]
     assert health.status_code == 200
 
 
-def test_a_restart_of_postgresql_between_two_exports_fails_neither(
+def test_postgresql_restart_between_exports_fails_none(
     project_on_servers: Project, redis_url: str, client: httpx.Client, tmp_path: Path
 ) -> None:
     with (
@@ -162,5 +160,5 @@ def test_a_restart_of_postgresql_between_two_exports_fails_neither(
         with server.running():
             after = [client.get(url + path) for path in (*HEADERS, "/health")]
 
-    assert [answer.status_code for answer in (*before, *after)] == [200] * 6
-    assert [answer.content for answer in after] == [answer.content for answer in before]
+    assert [response.status_code for response in (*before, *after)] == [200] * 6
+    assert [each.content for each in after] == [each.content for each in before]

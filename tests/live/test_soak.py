@@ -1,6 +1,6 @@
-"""Clients that come and go while events are published and the server is restarted.
+"""Clients that disconnect at random while events are published and the server restarts.
 
-Of its usual size it takes seconds. `SOAK=200x10000` runs it with 200 clients and 10,000 events.
+`SOAK=200x10000` runs the test with 200 clients and 10,000 events.
 """
 
 import asyncio
@@ -19,64 +19,64 @@ from support.project import Project
 from support.tools import free_port, require
 
 CLIENTS, EVENTS = map(int, os.environ.get("SOAK", "20x600").split("x"))
-LIVES = 3
-"""How many servers follow one another: it is restarted in between."""
+RUNS = 3
+"""Number of runs of the server."""
 TOPICS = ["soak-a", "soak-b", "soak-c"]
 PATH = f"/events/{TOPICS[0]}?topic={TOPICS[1]}&topic={TOPICS[2]}"
 PUBLISHERS = 4
 SEED = 3
 PATIENCE = 120 + CLIENTS * EVENTS / 1000
-"""Seconds that all of it may take."""
+"""Time limit of the test in seconds."""
 
 
 class Client(Follower):
-    """Follows all topics, and hangs up when it feels like it."""
+    """Follows all topics, and disconnects after random numbers of events."""
 
     def __init__(self, number: int, running: asyncio.Event) -> None:
         super().__init__(PATH)
         self._running = running
         self._random = Random(f"{SEED}-{number}")
-        self._left = self._patience()
+        self._left = self._random_number()
 
     def leaves(self) -> bool:
-        """Leave after some events, with a goodbye or without."""
+        """Disconnect after some events, in order or with a reset."""
         self._left -= 1
         if self._left >= 0:
             return False
-        self._left = self._patience()
+        self._left = self._random_number()
         if self.connection and self._random.random() < 0.5:
-            self.connection.vanish()
+            self.connection.reset()
         return True
 
-    def _patience(self) -> int:
-        return self._random.randint(0, max(EVENTS // LIVES // 4, 2))
+    def _random_number(self) -> int:
+        return self._random.randint(0, max(EVENTS // RUNS // 4, 2))
 
-    def refused(self, status: int) -> None:
-        """Accept to be refused by a server that stops."""
+    def rejected(self, status: int) -> None:
+        """Accept a 503 of a draining server."""
         assert status == 503
         assert not self._running.is_set()
 
     async def follow_all(self, port: int) -> None:
-        """Read until the last event of all is there."""
+        """Follow until the event `last`."""
         while True:
             await self._running.wait()
             try:
                 if await self.follow(port):
                     return
             except (TransferFailed, OSError):
-                await asyncio.sleep(0.01)  # it was cut off, or came while the server went
+                await asyncio.sleep(0.01)  # the server is stopping
 
 
 async def publish(url: str, numbers: Sequence[int], *, last: bool) -> list[Event]:
-    """Publish numbers, several at a time; the events in the order of their ids."""
+    """Publish numbers, several at a time; return the events in the order of their ids."""
     waiting = iter(numbers)
     published: list[Event] = []
 
     async def post(client: httpx.AsyncClient, number: int, **more: str) -> None:
         topic = TOPICS[number % len(TOPICS)]
-        answer = await client.post(f"/events/{topic}", json={"data": number} | more)
-        assert answer.status_code == 201
-        published.append((answer.json()["id"], topic, number))
+        response = await client.post(f"/events/{topic}", json={"data": number} | more)
+        assert response.status_code == 201
+        published.append((response.json()["id"], topic, number))
 
     async def publisher(client: httpx.AsyncClient) -> None:
         for number in waiting:
@@ -90,7 +90,7 @@ async def publish(url: str, numbers: Sequence[int], *, last: bool) -> list[Event
 
 
 async def soak(project: Project, folder: Path) -> tuple[list[Client], list[list[Event]]]:
-    """Run one server after the other; the clients, and what was published in each life."""
+    """Run the server several times; return the clients, and the events of each run."""
     port = free_port()
     env = {
         "DATABASE_URL": f"sqlite:///{folder}/soak.db",
@@ -101,49 +101,47 @@ async def soak(project: Project, folder: Path) -> tuple[list[Client], list[list[
     }
     running = asyncio.Event()
     clients = [Client(number, running) for number in range(CLIENTS)]
-    lives: list[list[Event]] = []
+    runs: list[list[Event]] = []
     async with asyncio.timeout(PATIENCE), asyncio.TaskGroup() as tasks:
         following = [tasks.create_task(client.follow_all(port)) for client in clients]
-        for life in range(LIVES):
+        for number in range(RUNS):
             server = listener(
                 *(require("uv"), "run", project.slug, "serve"),
                 port=port,
                 cwd=project.path,
-                log=folder / f"log-{life}",
+                log=folder / f"log-{number}",
                 env=env,
             )
             async with beside(server):
                 running.set()
-                # Clients that have seen no server yet start now, and not with what was before.
+                # All clients have a first stream before the first event.
                 for client in clients:
                     await client.ready.wait()
-                last = life == LIVES - 1
-                numbers = range(EVENTS)[life * EVENTS // LIVES : (life + 1) * EVENTS // LIVES]
-                lives.append(await publish(f"http://127.0.0.1:{port}", numbers, last=last))
+                last = number == RUNS - 1
+                data = range(EVENTS)[number * EVENTS // RUNS : (number + 1) * EVENTS // RUNS]
+                runs.append(await publish(f"http://127.0.0.1:{port}", data, last=last))
                 if last:
                     await asyncio.wait(following)
                 running.clear()
-    return clients, lives
+    return clients, runs
 
 
-def test_clients_that_come_and_go_miss_nothing_in_one_life_of_the_server_and_learn_of_the_next(
-    default_project: Project, tmp_path: Path
-) -> None:
+def test_reconnecting_clients_lose_no_events(default_project: Project, tmp_path: Path) -> None:
     start = monotonic()
 
-    clients, lives = asyncio.run(soak(default_project, tmp_path))
+    clients, runs = asyncio.run(soak(default_project, tmp_path))
 
     streams = sum(client.streams for client in clients)
-    print(f"{CLIENTS} clients, {EVENTS} events, {LIVES} lives, {streams} streams", end=", ")
+    print(f"{CLIENTS} clients, {EVENTS} events, {RUNS} runs, {streams} streams", end=", ")
     print(f"{sum(len(part) for client in clients for part in client.seen)} events read", end=", ")
     print(f"{monotonic() - start:.1f} seconds")
     for client in clients:
         parts = [part for part in client.seen if part]
-        followed = [lives.index(life) for part in parts for life in lives if part[0] in life]
-        # Without loss or duplicate or disorder: what arrived is how its life began, ...
-        assert parts == [lives[n][: len(part)] for n, part in zip(followed, parts, strict=True)]
-        # ... no two parts, between which there was a reset, are of one life, ...
+        followed = [runs.index(events) for part in parts for events in runs if part[0] in events]
+        # No loss, duplicate or disorder: what arrived is the beginning of a run, ...
+        assert parts == [runs[n][: len(part)] for n, part in zip(followed, parts, strict=True)]
+        # ... `reset` came between runs only, ...
         assert followed == sorted(set(followed))
-        # ... and nothing of the last life, which nobody cut short, is missing.
-        assert parts[-1] == lives[-1]
-    assert streams > LIVES * CLIENTS
+        # ... and the last run, which was not cut short, is complete.
+        assert parts[-1] == runs[-1]
+    assert streams > RUNS * CLIENTS

@@ -1,4 +1,4 @@
-"""An export with what users typed, opened in LibreOffice."""
+"""CSV exports of formulas, opened in LibreOffice."""
 
 import sqlite3
 from contextlib import closing
@@ -33,14 +33,14 @@ TABLE = "{urn:oasis:names:tc:opendocument:xmlns:table:1.0}"
 
 @pytest.fixture(params=["true", "false"])
 def escaped(request: pytest.FixtureRequest) -> str:
-    """Give both values of the setting."""
+    """Each value of `CSV_ESCAPE_FORMULAS`."""
     value: str = request.param
     return value
 
 
 @pytest.fixture
 def sheet(default_project: Project, escaped: str, tmp_path: Path) -> Path:
-    """Download users with those names, and let LibreOffice save what it makes of them."""
+    """Export users with formulas as names, and convert the CSV with LibreOffice."""
     database, port = tmp_path / "typed.db", free_port()
     env = {
         "DATABASE_URL": f"sqlite:///{database}",
@@ -66,16 +66,16 @@ def sheet(default_project: Project, escaped: str, tmp_path: Path) -> Path:
     return tmp_path / "users.fods"
 
 
-def test_a_spreadsheet_computes_nothing_that_users_typed(sheet: Path, escaped: str) -> None:
-    cells = list(ElementTree.parse(sheet).iter(f"{TABLE}table-cell"))  # noqa: S314 made here
+def test_spreadsheet_runs_no_escaped_formula(sheet: Path, escaped: str) -> None:
+    cells = list(ElementTree.parse(sheet).iter(f"{TABLE}table-cell"))  # noqa: S314
 
     computed = [cell for cell in cells if f"{TABLE}formula" in cell.attrib]
     assert bool(computed) is (escaped == "false")
 
 
 @pytest.mark.parametrize("escaped", ["true"], indirect=True)
-def test_what_users_typed_is_still_to_be_read(sheet: Path) -> None:
-    rows = ElementTree.parse(sheet).iter(f"{TABLE}table-row")  # noqa: S314 made here
+def test_escaped_text_is_readable(sheet: Path) -> None:
+    rows = ElementTree.parse(sheet).iter(f"{TABLE}table-row")  # noqa: S314
 
     names = [["".join(cell.itertext()).strip() for cell in row][1] for row in rows if len(row) > 1]
 

@@ -1,4 +1,4 @@
-"""PostgreSQL and Redis through TLS, as their URLs say: the server that is meant, or none."""
+"""PostgreSQL and Redis with TLS: certificates are verified as the URLs require."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -15,6 +15,8 @@ from support.project import Project
 from support.servers import Cluster, cluster, new_database, query, redis
 from support.service import served
 
+PATHS = ("/health", "/export/items.ndjson", "/export/users.csv")
+
 ENCRYPTED = """
 SELECT ssl FROM pg_stat_ssl JOIN pg_stat_activity USING (pid)
 WHERE datname = current_database() AND pid <> pg_backend_pid()
@@ -23,45 +25,45 @@ WHERE datname = current_database() AND pid <> pg_backend_pid()
 
 @dataclass(frozen=True)
 class Trust:
-    """How a service reaches a server, and what it goes by."""
+    """The TLS parameters of a service."""
 
     host: str
-    """The server's name; its certificate is for localhost."""
+    """The name of the server, whose certificate is for localhost."""
     authority: Path
-    """The certificate of the authority that the service trusts."""
+    """The certificate of the trusted authority."""
 
 
 @pytest.fixture(scope="module")
 def authority() -> trustme.CA:
-    """Make the authority that certifies the servers."""
+    """The authority that signs the certificates of the servers."""
     return trustme.CA()
 
 
 @pytest.fixture(scope="module")
 def encrypted_postgresql(authority: trustme.CA) -> Iterator[Cluster]:
-    """Run a PostgreSQL that takes connections with TLS and without."""
+    """A PostgreSQL with optional TLS."""
     with cluster(authority.issue_cert("localhost")) as server, server.running():
         yield server
 
 
 @pytest.fixture(scope="module")
 def encrypted_redis(authority: trustme.CA) -> Iterator[str]:
-    """Run a Redis that takes connections with TLS alone; its URL."""
+    """The URL of a Redis that requires TLS."""
     with redis(authority.issue_cert("localhost")) as url:
         yield url
 
 
 @pytest.fixture
 def trust(authority: trustme.CA, tmp_path: Path) -> Trust:
-    """Trust the authority."""
+    """Parameters that match the servers."""
     file = tmp_path / "authority.pem"
     authority.cert_pem.write_to_path(str(file))
     return Trust("localhost", file)
 
 
 @pytest.fixture(params=["another authority", "another host"])
-def misfit(request: pytest.FixtureRequest, trust: Trust, tmp_path: Path) -> Trust:
-    """Trust another authority, or ask for a host that the certificate is not for."""
+def mismatch(request: pytest.FixtureRequest, trust: Trust, tmp_path: Path) -> Trust:
+    """Parameters with another authority or another host name than those of the servers."""
     if request.param == "another host":
         return replace(trust, host="127.0.0.1")
     file = tmp_path / "another.pem"
@@ -70,7 +72,7 @@ def misfit(request: pytest.FixtureRequest, trust: Trust, tmp_path: Path) -> Trus
 
 
 def database_at(server: Cluster, trust: Trust) -> tuple[str, str]:
-    """Create an empty database; its name, and its URL for a service."""
+    """Create an empty database; return its name, and its URL for a service."""
     name = f"test_{uuid4().hex}"
     url = new_database(server.url, name).replace("127.0.0.1", trust.host)
     return name, f"{url}?sslmode=verify-full&sslrootcert={trust.authority}"
@@ -81,14 +83,14 @@ def redis_at(url: str, trust: Trust) -> str:
     return f"{url.replace('127.0.0.1', trust.host)}?ssl_ca_certs={trust.authority}"
 
 
-def assert_refused(answers: Sequence[httpx.Response]) -> None:
-    """Insist that all answers are problem documents of a service that cannot do its work."""
-    for answer in answers:
-        assert answer.status_code == 503
-        assert answer.headers["content-type"] == "application/problem+json"
+def assert_unavailable(responses: Sequence[httpx.Response]) -> None:
+    """Check that all responses are 503 with a problem document."""
+    for response in responses:
+        assert response.status_code == 503
+        assert response.headers["content-type"] == "application/problem+json"
 
 
-def test_exports_are_read_from_postgresql_through_tls(
+def test_exports_read_postgresql_with_tls(
     project_on_servers: Project,
     encrypted_postgresql: Cluster,
     redis_url: str,
@@ -101,33 +103,33 @@ def test_exports_are_read_from_postgresql_through_tls(
         served(project_on_servers, tmp_path / "log", DATABASE_URL=url, REDIS_URL=redis_url) as at,
         httpx.Client(base_url=at) as client,
     ):
-        answers = [client.get(path) for path in ("/health", "/export/items", "/export/users.csv")]
+        responses = [client.get(path) for path in PATHS]
         encrypted = query(f"{encrypted_postgresql.url}/{name}", ENCRYPTED)
 
-    assert [answer.status_code for answer in answers] == [200, 200, 200]
+    assert [response.status_code for response in responses] == [200, 200, 200]
     assert {ssl for (ssl,) in encrypted} == {"t"}
 
 
-def test_postgresql_with_a_certificate_that_does_not_fit_is_given_no_connection(
+def test_postgresql_with_invalid_certificate_is_unavailable(
     project_on_servers: Project,
     encrypted_postgresql: Cluster,
     redis_url: str,
-    misfit: Trust,
+    mismatch: Trust,
     tmp_path: Path,
 ) -> None:
-    name, url = database_at(encrypted_postgresql, misfit)
+    name, url = database_at(encrypted_postgresql, mismatch)
 
     with (
         served(project_on_servers, tmp_path / "log", DATABASE_URL=url, REDIS_URL=redis_url) as at,
         httpx.Client(base_url=at) as client,
     ):
-        answers = [client.get(path) for path in ("/health", "/export/items", "/export/users.csv")]
+        responses = [client.get(path) for path in PATHS]
 
-    assert_refused(answers)
+    assert_unavailable(responses)
     assert f"database={name}" not in encrypted_postgresql.log.read_text()
 
 
-def test_events_go_through_redis_with_tls(
+def test_events_pass_through_redis_with_tls(
     project_on_servers: Project,
     encrypted_redis: str,
     postgresql_url: str,
@@ -155,14 +157,14 @@ def test_events_go_through_redis_with_tls(
     assert health.status_code == 200
 
 
-def test_redis_with_a_certificate_that_does_not_fit_is_told_nothing(
+def test_redis_with_invalid_certificate_is_unavailable(
     project_on_servers: Project,
     encrypted_redis: str,
     postgresql_url: str,
-    misfit: Trust,
+    mismatch: Trust,
     tmp_path: Path,
 ) -> None:
-    url = redis_at(encrypted_redis, misfit)
+    url = redis_at(encrypted_redis, mismatch)
 
     with (
         served(
@@ -170,10 +172,10 @@ def test_redis_with_a_certificate_that_does_not_fit_is_told_nothing(
         ) as at,
         httpx.Client(base_url=at) as client,
     ):
-        answers = [
+        responses = [
             client.get("/health"),
             client.post("/events/encrypted", json={"data": "secret"}),
             client.get("/events/encrypted"),
         ]
 
-    assert_refused(answers)
+    assert_unavailable(responses)

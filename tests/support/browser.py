@@ -1,4 +1,4 @@
-"""The browser that is installed, and a page of it that keeps what was wrong with it."""
+"""A browser, and pages in it that record errors and requests."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +12,7 @@ from support.tools import TEMPLATE, find, lacking
 
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
 SCREENSHOTS = TEMPLATE / ".screenshots"
-"""Where a run of the tests leaves what it saw."""
+"""The folder for the screenshots of the last run."""
 
 RECORDER = """
 window.moved = [];
@@ -34,7 +34,7 @@ window.EventSource = class extends EventSource {
   }
 };
 """
-"""Keeps what broke the policy, every EventSource, and what moved on the page, but in the log."""
+"""Records violations of the policy, every EventSource, and layout shifts outside the log."""
 
 
 def executable() -> str:
@@ -46,7 +46,7 @@ def executable() -> str:
 
 @contextmanager
 def launched() -> Iterator[Browser]:
-    """Run the browser without a screen. Nothing in this thread can use asyncio meanwhile."""
+    """Run a headless browser. Meanwhile nothing in this thread can use asyncio."""
     path = executable()
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path)
@@ -57,66 +57,66 @@ def launched() -> Iterator[Browser]:
 
 
 class Visit:
-    """A page of a service, and all that is wrong with it."""
+    """A page of a service, with its errors and requests."""
 
     def __init__(self, page: Page, url: str) -> None:
         self.page = page
         self.url = url
-        self.complaints: list[str] = []
-        """Errors on the console, exceptions that nobody caught, and requests to anything else."""
+        self.errors: list[str] = []
+        """Messages on the browser's console, uncaught exceptions and requests to other hosts."""
         self.streams: list[str] = []
-        """The requests of every EventSource."""
+        """The paths that an EventSource requested."""
         self.fetched: list[str] = []
-        """The requests of `fetch`."""
+        """The paths that `fetch` requested."""
         self.page.add_init_script(RECORDER)
-        self.page.on("console", self._read)
-        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        self.page.on("request", self._see)
+        self.page.on("console", self._record_message)
+        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
+        self.page.on("request", self._record_request)
         self.page.context.route(
             lambda url: not url.startswith((self.url, "data:")), lambda route: route.abort()
         )
 
-    def _read(self, message: ConsoleMessage) -> None:
+    def _record_message(self, message: ConsoleMessage) -> None:
         if message.type in ("error", "warning"):
-            self.complaints.append(message.text)
+            self.errors.append(message.text)
 
-    def _see(self, request: Request) -> None:
+    def _record_request(self, request: Request) -> None:
         if request.resource_type == "eventsource":
             self.streams.append(request.url.removeprefix(self.url))
         if request.resource_type == "fetch":
             self.fetched.append(request.url.removeprefix(self.url))
         if not request.url.startswith((self.url, "data:")):
-            self.complaints.append(f"asked for {request.url}")
+            self.errors.append(f"request to {request.url}")
 
     def open(self, path: str = "/") -> Page:
-        """Go to a page of the service."""
+        """Open a page of the service."""
         self.page.goto(self.url + path)
         return self.page
 
-    def ask(self, expression: str) -> Any:  # noqa: ANN401
+    def evaluate(self, expression: str) -> Any:  # noqa: ANN401
         """Evaluate JavaScript in the page."""
         return self.page.evaluate(expression)
 
     def button(self, name: str, within: str = "body") -> Locator:
-        """Find a button by its whole name."""
+        """Return the button with this whole name."""
         return self.page.locator(within).get_by_role("button", name=name, exact=True)
 
     def follow(
         self, topics: str, *, names: str = "", history: bool = False, until: str = "open"
     ) -> None:
-        """Follow topics, and wait until the connection is in a state."""
+        """Follow topics, and wait for a state of the connection."""
         self.page.get_by_label("Topics").fill(topics)
-        self.page.get_by_label("Named events to show too").fill(names)
-        self.page.get_by_label("With history").set_checked(history)
+        self.page.get_by_label("Named events to include").fill(names)
+        self.page.get_by_label("Replay history").set_checked(history)
         self.button("Follow").click()
-        self.until_state(until)
+        self.wait_for_state(until)
 
-    def until_state(self, state: str, words: str = "") -> None:
-        """Wait until the page says that the connection is in a state, and something of it."""
-        self.page.locator(f".state[data-state={state}]", has_text=words).wait_for()
+    def wait_for_state(self, state: str, text: str = "") -> None:
+        """Wait for a state of the connection, with a text."""
+        self.page.locator(f".state[data-state={state}]", has_text=text).wait_for()
 
     def publish(self, topic: str, data: str, name: str = "") -> Locator:
-        """Publish by the form; where the page says how it went."""
+        """Publish with the form; return the place of its outcome."""
         form = self.page.locator("#publish")
         form.get_by_label("Topic").fill(topic)
         form.get_by_label("Name").fill(name)
@@ -124,30 +124,35 @@ class Visit:
         self.button("Publish").click()
         return form.get_by_role("status")
 
-    def entry(self, words: str) -> Locator:
-        """Find the entries of the log whose data say something."""
-        return self.page.locator(".log li", has=self.page.locator("pre", has_text=words))
+    def entry(self, text: str) -> Locator:
+        """Return the entries of the log whose data contain a text."""
+        return self.page.locator(".log li", has=self.page.locator("pre", has_text=text))
 
     def logged(self) -> list[str]:
-        """List the data of the log, the oldest first."""
+        """Return the data in the log, the oldest first."""
         return self.page.locator(".log pre").all_inner_texts()[::-1]
 
-    def read(self, format_name: str) -> Locator:
-        """Start to read an export; its part of the page."""
-        panel = self.page.locator(f"[data-format={format_name}]")
+    def table(self, name: str) -> Locator:
+        """Return the panel of an exported table."""
+        return self.page.get_by_role("form", name=name, exact=True)
+
+    def read(self, table: str, extension: str) -> Locator:
+        """Start to read an export; return the panel of its table."""
+        panel = self.table(table)
+        panel.get_by_label("Format").select_option(extension)
         panel.get_by_role("button", name="Read").click()
         return panel
 
     def save_screenshot(self, name: str) -> Path:
-        """Keep a picture of the whole page."""
+        """Save a screenshot of the whole page; return its path."""
         path = SCREENSHOTS / f"{name}.png"
         self.page.screenshot(path=path, full_page=True, animations="disabled")
         return path
 
 
 def violations(page: Page) -> list[str]:
-    """Name what axe finds, with the elements it finds it on."""
-    # Elements that fade would be measured in between.
+    """Return the rules of axe that the page violates, with the elements."""
+    # The colours of an element that fades would be measured halfway.
     page.emulate_media(reduced_motion="reduce")
     found = Axe().run(page, options={"resultTypes": ["violations"]}).response["violations"]
     return [f"{each['id']}: {[node['html'] for node in each['nodes']]}" for each in found]

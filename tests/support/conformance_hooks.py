@@ -1,4 +1,4 @@
-"""What schemathesis makes up and cannot send, as a module that it loads (`SCHEMATHESIS_HOOKS`)."""
+"""Hooks of schemathesis, loaded through `SCHEMATHESIS_HOOKS`: requests that it cannot send."""
 
 from typing import Any
 
@@ -7,10 +7,10 @@ import schemathesis
 
 @schemathesis.hook
 def filter_query(_: schemathesis.HookContext, query: dict[str, Any] | None) -> bool:
-    """Leave out topics and ids that are no text: on their way they become text, which is accepted.
+    """Leave out topics and ids of other types than text.
 
-    `topic: null` is sent as the topic "null" and `last_event_id: {}` as an empty one, and then it
-    misses the refusal of a request that was right.
+    They would be sent as text, which is valid (`topic: null` as the topic "null", `last_event_id:
+    {}` as an empty one), but be reported as invalid requests that the service accepted.
     """
     query = query or {}
     topics = query.get("topic", [])

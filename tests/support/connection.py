@@ -1,4 +1,4 @@
-"""One HTTP connection with no library in between: it reads when it is told to, or vanishes."""
+"""An HTTP/1.1 client for tests that control when it reads, stalls or resets the connection."""
 
 import asyncio
 import socket
@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Self
 
 RECEIVE_BUFFER = 4096
-"""What a connection that stalls takes at most, in bytes, before the server has to wait."""
+"""Size of the receive buffer, in bytes, of a connection that is to stall early."""
 
 
 class TransferFailed(Exception):
@@ -17,12 +17,12 @@ class TransferFailed(Exception):
 
 
 class Connection:
-    """A response that arrives in chunks, each read when it is asked for, and those after it."""
+    """A response with a chunked body, read chunk by chunk, and the responses after it."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.status = 0
         self.headers: dict[str, str] = {}
-        """The headers of the response, by their names in lower case."""
+        """The headers of the response, by lower-case name."""
         self._reader = reader
         self._writer = writer
 
@@ -36,10 +36,10 @@ class Connection:
         small: bool = False,
         then: Sequence[str] = (),
     ) -> Self:
-        """Ask the server on a port of the loopback interface; `small` buffers stall it early.
+        """Send a request to a port of the loopback interface.
 
-        The paths `then` are asked for in the same breath: when the first answer begins, the server
-        has read them too.
+        With `small` the receive buffer is small, so that the server stalls early. Requests for the
+        paths `then` are sent at once (pipelining): the server has read them when it responds.
         """
         client = socket.socket()
         try:
@@ -58,7 +58,7 @@ class Connection:
         return connection
 
     async def __aenter__(self) -> Self:
-        """Wait for the headers. Raises `TransferFailed`."""
+        """Read the headers. Raises `TransferFailed`."""
         try:
             await self.head()
         except TransferFailed:
@@ -72,11 +72,11 @@ class Connection:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Hang up."""
+        """Close the connection."""
         self._writer.transport.abort()
 
     async def head(self) -> None:
-        """Take the status and the headers of the next response. Raises `TransferFailed`."""
+        """Read the status and the headers of the next response. Raises `TransferFailed`."""
         try:
             head = await self._reader.readuntil(b"\r\n\r\n")
         except (asyncio.IncompleteReadError, ConnectionError) as error:
@@ -87,14 +87,14 @@ class Connection:
         self.headers = {name.lower(): value.strip() for name, _, value in pairs}
 
     async def whole(self) -> bytes:
-        """Return a body that says its length. Raises `TransferFailed`."""
+        """Return a body with a `Content-Length`. Raises `TransferFailed`."""
         try:
             return await self._reader.readexactly(int(self.headers["content-length"]))
         except (asyncio.IncompleteReadError, ConnectionError) as error:
             raise TransferFailed from error
 
     async def chunk(self) -> bytes:
-        """Return the next chunk of the body; none at its end. Raises `TransferFailed`."""
+        """Return the next chunk of the body, empty at its end. Raises `TransferFailed`."""
         try:
             size = int(await self._reader.readuntil(b"\r\n"), 16)
             return (await self._reader.readexactly(size + 2))[:-2]
@@ -102,14 +102,14 @@ class Connection:
             raise TransferFailed from error
 
     async def rest(self) -> bytes:
-        """Return what is left of the body. Raises `TransferFailed`."""
+        """Return the rest of the body. Raises `TransferFailed`."""
         chunks = []
         while chunk := await self.chunk():
             chunks.append(chunk)
         return b"".join(chunks)
 
-    def vanish(self) -> None:
-        """Leave with a reset (RST) in place of a goodbye."""
+    def reset(self) -> None:
+        """Close the connection with a reset (RST)."""
         client = self._writer.get_extra_info("socket")
         client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self._writer.transport.abort()
@@ -117,7 +117,7 @@ class Connection:
 
 @asynccontextmanager
 async def opened(port: int, path: str, number: int = 1) -> AsyncIterator[list[Connection]]:
-    """Open streams of which the first chunk has arrived and the rest waits to be read."""
+    """Open streams with small buffers, and read the first chunk of each."""
     async with AsyncExitStack() as stack:
         connections = []
         for _ in range(number):

@@ -1,4 +1,4 @@
-"""Clients of event streams that are cut off, come back and keep what they saw."""
+"""Clients of event streams that reconnect and record the events."""
 
 import asyncio
 import json
@@ -6,48 +6,48 @@ import json
 from support.connection import Connection
 
 Event = tuple[str, str, int]
-"""The id of an event, its topic and its number."""
+"""The id of an event, its topic and its data, a number."""
 
 
 class Follower:
-    """Follows a path of several topics, and resumes by `Last-Event-ID` until the event `last`."""
+    """Follows several topics until the event `last`, and resumes by `Last-Event-ID`."""
 
     def __init__(self, path: str) -> None:
         self.seen: list[list[Event]] = [[]]
-        """The events, in the order of their arrival; a `reset` starts the next list."""
+        """The events in the order of arrival; `reset` starts the next list."""
         self.ready = asyncio.Event()
-        """Whether a stream has begun."""
+        """Set when a stream has begun."""
         self.streams = 0
-        """How many streams it took."""
+        """The number of streams so far."""
         self.connection: Connection | None = None
-        """The stream that it follows."""
+        """The open stream."""
         self._path = path
         self._position: str | None = None
 
     async def follow(self, port: int) -> bool:
-        """Follow one stream to its end; tell whether the last event of all is there.
+        """Follow one stream to its end; return whether the event `last` has arrived.
 
-        Raises `TransferFailed` and `OSError` when it is cut off.
+        Raises `TransferFailed` and `OSError` if the connection is lost.
         """
         headers = {"Last-Event-ID": self._position} if self._position else {}
         async with await Connection.open(port, self._path, headers) as connection:
             if connection.status != 200:
-                self.refused(connection.status)
+                self.rejected(connection.status)
                 return False
             self.streams += 1
             self.connection = connection
             return await self._read(connection)
 
     def leaves(self) -> bool:
-        """Tell whether it hangs up now, whatever else has arrived; asked after every event."""
+        """Return whether to disconnect; called after every event."""
         return False
 
-    def refused(self, status: int) -> None:
-        """Insist that a stream may be refused now with this status."""
+    def rejected(self, status: int) -> None:
+        """Handle a response without a stream; fail unless it is expected now."""
         raise AssertionError(status)
 
     def failed(self) -> None:
-        """Insist that a stream may fail now."""
+        """Handle `stream-error`; fail unless it is expected now."""
         raise AssertionError("stream-error")
 
     async def _read(self, connection: Connection) -> bool:
@@ -55,14 +55,14 @@ class Follower:
         while chunk := await connection.chunk():
             *blocks, pending = (pending + chunk).split(b"\n\n")
             for block in blocks:
-                if b"\ndata: " in block and self._take(block.decode()):
+                if b"\ndata: " in block and self._record(block.decode()):
                     return True
                 if b"\nevent: ready" not in block and self.leaves():
                     return False
         assert not pending
         return False
 
-    def _take(self, block: str) -> bool:
+    def _record(self, block: str) -> bool:
         fields = dict(line.split(": ", 1) for line in block.split("\n"))
         self._position = fields.get("id", self._position)
         name = fields.get("event")

@@ -1,4 +1,4 @@
-"""Programs that run beside a test: started, awaited and stopped."""
+"""Processes beside a test: servers, their logs and their state."""
 
 import asyncio
 import os
@@ -13,26 +13,26 @@ from pathlib import Path
 from support.tools import clean_environment, lacking
 
 PATIENCE = 60.0
-"""Seconds that a program may take to listen, or to stop."""
+"""Time limit in seconds for a program to listen, or to stop."""
 
 
 def listening(port: int) -> bool:
-    """Tell whether a port of the loopback interface accepts connections."""
+    """Return whether a port of the loopback interface accepts connections."""
     with socket.socket() as client:
         client.settimeout(1)
         return client.connect_ex(("127.0.0.1", port)) == 0
 
 
-def until(happened: Callable[[], bool], seconds: float = PATIENCE) -> None:
-    """Ask again and again until it happened; fail if that takes longer."""
+def until(condition: Callable[[], bool], seconds: float = PATIENCE) -> None:
+    """Wait until a condition holds; fail after a number of seconds."""
     deadline = time.monotonic() + seconds
-    while not happened():
-        assert time.monotonic() < deadline, f"it did not happen within {seconds} seconds"
+    while not condition():
+        assert time.monotonic() < deadline, f"the condition does not hold after {seconds} seconds"
         time.sleep(0.05)
 
 
 def logged(log: Path, words: str) -> str:
-    """Wait for a line of a log; the line."""
+    """Wait for a line in a log that contains `words`; return the line."""
     deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
         for line in log.read_text(errors="replace").splitlines():
@@ -43,7 +43,7 @@ def logged(log: Path, words: str) -> str:
 
 
 def status(pid: int, field: str) -> str:
-    """Return what Linux says of a process under a name of `/proc/PID/status`."""
+    """Return a field of `/proc/PID/status`."""
     file = Path(f"/proc/{pid}/status")
     if not Path("/proc/self/status").exists():
         lacking("there is no /proc")
@@ -53,7 +53,7 @@ def status(pid: int, field: str) -> str:
 
 @contextmanager
 def paused(pid: int) -> Iterator[None]:
-    """Let a process do nothing at all for the length of the block."""
+    """Suspend a process for the block."""
     os.kill(pid, signal.SIGSTOP)
     try:
         while not status(pid, "State").startswith("T"):
@@ -65,7 +65,7 @@ def paused(pid: int) -> Iterator[None]:
 
 @asynccontextmanager
 async def beside(manager: AbstractContextManager[object]) -> AsyncIterator[None]:
-    """Enter and leave a context that blocks, while everything else goes on."""
+    """Enter and leave a blocking context in a thread, so that the event loop goes on."""
     await asyncio.to_thread(manager.__enter__)
     try:
         yield
@@ -83,7 +83,7 @@ def listener(
     user: str | None = None,
     stop: signal.Signals = signal.SIGTERM,
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a program from when it listens on its port to the end of the block."""
+    """Run a server for the block, which starts when it listens on its port."""
     with log.open("wb") as output:
         process = subprocess.Popen(
             command,

@@ -1,4 +1,4 @@
-"""A database server and a broker of a test's own, on free ports and in memory's stead."""
+"""PostgreSQL, Redis and nginx as private servers on free ports, in temporary folders."""
 
 import os
 import shutil
@@ -19,7 +19,7 @@ INITDB = ("--auth=trust", "--username=postgres", "--encoding=UTF8", "--locale=C"
 
 
 def written(certificate: trustme.LeafCert, folder: Path, user: str | None = None) -> str:
-    """Write a certificate and its key to one file, which nobody but a user may read; its path."""
+    """Write a certificate and its key to a file that only `user` can read; return its path."""
     file = folder / "certificate.pem"
     certificate.private_key_and_cert_chain_pem.write_to_path(str(file))
     file.chmod(0o600)
@@ -30,7 +30,7 @@ def written(certificate: trustme.LeafCert, folder: Path, user: str | None = None
 
 @contextmanager
 def redis(certificate: trustme.LeafCert | None = None) -> Iterator[str]:
-    """Run a Redis of one's own, which takes TLS alone if it has a certificate; its URL."""
+    """Run a Redis, with TLS only if it has a certificate; yield its URL."""
     program = require("redis-server")
     port = str(free_port())
     with tempfile.TemporaryDirectory() as folder:
@@ -52,7 +52,7 @@ def redis(certificate: trustme.LeafCert | None = None) -> Iterator[str]:
 
 @dataclass(frozen=True)
 class Cluster:
-    """A PostgreSQL of one's own, which keeps its data from one run to the next."""
+    """A PostgreSQL server that can be stopped and started again with its data."""
 
     folder: Path
     port: int
@@ -61,18 +61,18 @@ class Cluster:
 
     @property
     def url(self) -> str:
-        """The URL of the server, without a database's name."""
+        """The URL of the server, without the name of a database."""
         return f"postgresql://postgres:postgres@127.0.0.1:{self.port}"
 
     @property
     def log(self) -> Path:
-        """What the server says when it runs, and said the last time."""
+        """The log of the present or the last run."""
         return self.folder / "log"
 
     @contextmanager
     def running(self, stop: signal.Signals = signal.SIGINT) -> Iterator[None]:
-        """Run the server for the length of the block; SIGINT ends it in order, SIGQUIT at once."""
-        asks = (require("pg_isready"), "--quiet", "--dbname", f"{self.url}/postgres")
+        """Run the server for the block; SIGINT stops it in order, SIGQUIT at once."""
+        ping = (require("pg_isready"), "--quiet", "--dbname", f"{self.url}/postgres")
         with listener(
             *(require("postgres"), "-D", str(self.folder / "data"), "-p", str(self.port)),
             *(word for setting in self.settings for word in ("-c", setting)),
@@ -82,16 +82,16 @@ class Cluster:
             user=self.user,
             stop=stop,
         ):
-            # It listens before it has recovered what it had not written when it was stopped.
-            until(lambda: run(*asks).returncode == 0)
+            # It listens before the recovery after SIGQUIT is complete.
+            until(lambda: run(*ping).returncode == 0)
             yield
 
 
 @contextmanager
 def cluster(certificate: trustme.LeafCert | None = None) -> Iterator[Cluster]:
-    """Make a PostgreSQL of one's own; it takes TLS, and no TLS too, if it has a certificate."""
+    """Create a PostgreSQL server, with optional TLS if it has a certificate."""
     initdb = require("initdb")
-    user = "postgres" if os.geteuid() == 0 else None  # PostgreSQL refuses to run as root
+    user = "postgres" if os.geteuid() == 0 else None  # PostgreSQL does not run as root
     with tempfile.TemporaryDirectory() as folder:
         if user is not None:
             try:
@@ -116,7 +116,7 @@ def cluster(certificate: trustme.LeafCert | None = None) -> Iterator[Cluster]:
 
 @contextmanager
 def postgresql() -> Iterator[str]:
-    """Run a PostgreSQL of one's own; the URL of the server, without a database's name."""
+    """Run a PostgreSQL; yield its URL, without the name of a database."""
     with cluster() as server, server.running():
         yield server.url
 
@@ -125,10 +125,10 @@ def postgresql() -> Iterator[str]:
 def nginx(
     config: str, replacements: Mapping[str, str], *, port: int, folder: Path
 ) -> Iterator[None]:
-    """Run nginx with a project's configuration, in which each name of a place stands once."""
-    for found, put in replacements.items():
-        assert config.count(found) == 1, found
-        config = config.replace(found, put)
+    """Run nginx with a project's configuration, after replacing texts that occur once in it."""
+    for old, new in replacements.items():
+        assert config.count(old) == 1, old
+        config = config.replace(old, new)
     file = folder / "nginx.conf"
     file.write_text(config, encoding="utf-8")
     with listener(
@@ -142,13 +142,13 @@ def nginx(
 
 
 def new_database(server: str, name: str) -> str:
-    """Create an empty database on a PostgreSQL server; its URL."""
+    """Create an empty database on a PostgreSQL server; return its URL."""
     succeed(require("createdb"), "--maintenance-db", f"{server}/postgres", name)
     return f"{server}/{name}"
 
 
 def query(database: str, statement: str) -> list[list[str]]:
-    """Run SQL in a PostgreSQL database; the rows of its result, as text."""
+    """Run SQL in a PostgreSQL database; return the rows as text."""
     options = ("--no-psqlrc", "--quiet", "--no-align", "--tuples-only", "--field-separator=\t")
     printed = succeed(require("psql"), *options, "--command", statement, database)
     return [line.split("\t") for line in printed.splitlines()]

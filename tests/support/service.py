@@ -1,4 +1,4 @@
-"""A generated service that runs, as a test sees it."""
+"""Generated services that run as processes."""
 
 import sqlite3
 from collections.abc import Iterator
@@ -12,18 +12,18 @@ from support.project import Project
 from support.tools import free_port
 
 ROWS = 50_000
-"""The rows of each of its tables."""
+"""Number of rows in each table of the shared service."""
 
 
 @dataclass(frozen=True)
 class Service:
-    """The generated service, from outside."""
+    """A running service and its SQLite file."""
 
     url: str
     database: Path
 
     def rows(self, query: str) -> list[tuple[object, ...]]:
-        """Ask the SQLite file itself."""
+        """Return the result of a query of the SQLite file."""
         with closing(sqlite3.connect(self.database)) as connection:
             return connection.execute(query).fetchall()
 
@@ -32,7 +32,7 @@ class Service:
 def served(
     project: Project, log: Path, *, port: int | None = None, **settings: str
 ) -> Iterator[str]:
-    """Serve an installed project in a process of its own, on any port if none is given; its URL."""
+    """Run the service of an installed project, on a free port by default; yield its URL."""
     port = port or free_port()
     with listener(
         *(project.python, "-m", project.package, "serve", "--port", str(port)),
@@ -45,7 +45,7 @@ def served(
 
 
 class Restartable:
-    """A generated service on a port of its own, which is stopped and started again."""
+    """A service on a fixed port that can be stopped and started again."""
 
     def __init__(self, project: Project, folder: Path, **settings: str) -> None:
         self.port = free_port()
@@ -57,7 +57,7 @@ class Restartable:
         self._running = ExitStack()
 
     def start(self) -> None:
-        """Run it until `stop`."""
+        """Start the service."""
         self._running.enter_context(
             served(
                 self._project,
@@ -68,12 +68,12 @@ class Restartable:
         )
 
     def stop(self) -> None:
-        """End it in order, if it runs."""
+        """Stop the service, if it runs."""
         self._running.close()
 
     @contextmanager
     def running(self) -> Iterator[Self]:
-        """Run it for the length of the block."""
+        """Run the service for the block."""
         try:
             self.start()
             yield self
@@ -81,6 +81,6 @@ class Restartable:
             self.stop()
 
     def alter(self, statement: str, *parameters: object) -> None:
-        """Change the SQLite file itself."""
+        """Run a statement that changes the SQLite file."""
         with closing(sqlite3.connect(self.database)) as connection, connection:
             connection.execute(statement, parameters)

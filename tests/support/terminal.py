@@ -1,4 +1,4 @@
-"""A program that believes a person sits in front of it."""
+"""Programs in a pseudo-terminal."""
 
 import os
 import pty
@@ -11,11 +11,11 @@ from pathlib import Path
 from support.tools import clean_environment
 
 PATIENCE = 20.0
-"""Seconds without a word from the program after which a test gives up."""
+"""Time limit in seconds for the next output of the program."""
 
 
 class Terminal:
-    """The person's side of a pseudo-terminal."""
+    """The user's side of a pseudo-terminal."""
 
     def __init__(self, process: subprocess.Popen[bytes], descriptor: int) -> None:
         self.process = process
@@ -24,17 +24,17 @@ class Terminal:
         self._seen = 0
 
     def expect(self, text: str) -> None:
-        """Read on until the program has said this."""
+        """Read until the program has printed `text`."""
         while text not in self.transcript[self._seen :]:
-            assert self._read(), f"{text!r} never came after:\n{self.transcript}"
+            assert self._read(), f"{text!r} is not in:\n{self.transcript}"
         self._seen = self.transcript.index(text, self._seen) + len(text)
 
     def type(self, line: str) -> None:
-        """Type a line and press Enter."""
+        """Type a line."""
         os.write(self._descriptor, f"{line}\n".encode())
 
     def finish(self) -> int:
-        """Read to the end and return the program's status."""
+        """Read to the end; return the exit status of the program."""
         while self._read():
             pass
         return self.process.wait(PATIENCE)
@@ -43,7 +43,7 @@ class Terminal:
         ready, _, _ = select.select([self._descriptor], [], [], PATIENCE)
         try:
             piece = os.read(self._descriptor, 65536) if ready else b""
-        except OSError:  # how Linux tells that the other side is closed
+        except OSError:  # on Linux: the other side is closed
             piece = b""
         self.transcript += piece.decode(errors="replace")
         return bool(piece)
@@ -51,7 +51,7 @@ class Terminal:
 
 @contextmanager
 def terminal(*command: str, cwd: Path, env: Mapping[str, str] | None = None) -> Iterator[Terminal]:
-    """Run a command in a pseudo-terminal of its own."""
+    """Run a command in a new pseudo-terminal."""
     ours, theirs = pty.openpty()
     settings = clean_environment(TERM="dumb", COLUMNS="200", NO_COLOR="1") | dict(env or {})
     process = subprocess.Popen(

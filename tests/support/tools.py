@@ -1,4 +1,4 @@
-"""Programs that a test needs, and how one of them is run."""
+"""Programs that tests need: how they are found and run."""
 
 import os
 import shutil
@@ -11,21 +11,21 @@ from typing import NoReturn
 import pytest
 
 TEMPLATE = Path(__file__).resolve().parents[2]
-"""The folder of the template."""
+"""The root of the repository."""
 
 SERVER_PLACES = ("/usr/sbin", *map(str, Path("/usr/lib/postgresql").glob("*/bin")))
-"""Where Debian keeps servers, off a user's path."""
+"""The folders of servers on Debian, which are not on a user's path."""
 
 
 def find(program: str) -> str | None:
-    """Return the path of a program, or nothing."""
+    """Return the path of a program, or `None`."""
     if program == "uv" and "UV" in os.environ:  # set by `uv run`, also when uv is not on the path
         return os.environ["UV"]
     return shutil.which(program, path=os.pathsep.join((os.environ["PATH"], *SERVER_PLACES)))
 
 
 def require(program: str) -> str:
-    """Return the path of a program; without it skip the test, or fail it under CI."""
+    """Return the path of a program; if it is missing, skip the test, or fail it under CI."""
     path = find(program)
     if path is None:
         lacking(f"{program} is not installed")
@@ -33,14 +33,14 @@ def require(program: str) -> str:
 
 
 def lacking(reason: str) -> NoReturn:
-    """Skip the test with the reason, or fail it under CI."""
+    """Skip the test with a reason, or fail it under CI."""
     if os.environ.get("CI") == "true":
         pytest.fail(f"{reason}, and CI=true", pytrace=False)
     pytest.skip(reason)
 
 
 def clean_environment(**more: str) -> dict[str, str]:
-    """Return the environment of a user who has just opened a terminal, and more."""
+    """Return the environment without settings of the tests and of projects, and with `more`."""
     ours = ("VIRTUAL_ENV", "UV_PROJECT", "PYTHON", "PYTEST_", "COV", "DATABASE_URL", "REDIS_URL")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
     return kept | more
@@ -49,7 +49,7 @@ def clean_environment(**more: str) -> dict[str, str]:
 def run(
     *command: str, cwd: Path | None = None, env: Mapping[str, str] | None = None, seconds: int = 600
 ) -> subprocess.CompletedProcess[str]:
-    """Run a command and return what it printed, whatever its status."""
+    """Run a command; return its output and its status."""
     return subprocess.run(
         command,
         cwd=cwd,
@@ -63,14 +63,14 @@ def run(
 
 
 def succeed(*command: str, cwd: Path | None = None, env: Mapping[str, str] | None = None) -> str:
-    """Run a command, insist on its success and return its standard output."""
+    """Run a command, fail unless it succeeds, and return its standard output."""
     done = run(*command, cwd=cwd, env=env)
     assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
     return done.stdout
 
 
 def free_port() -> int:
-    """Return a port of the loopback interface that nothing listens on."""
+    """Return a free port of the loopback interface."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         port: int = listener.getsockname()[1]
@@ -78,7 +78,7 @@ def free_port() -> int:
 
 
 def arguments(answers: Mapping[str, object]) -> list[str]:
-    """Write answers as the arguments of cookiecutter's command line."""
+    """Return answers as arguments of cookiecutter's command line."""
     return [
         f"{name}={str(value).lower() if isinstance(value, bool) else value}"
         for name, value in answers.items()

@@ -1,4 +1,4 @@
-"""A PostgreSQL server for the tests: that of `DATABASE_URL`, else one of their own."""
+"""PostgreSQL for the tests: a private server, or a database of their own at `DATABASE_URL`."""
 
 import os
 import shutil
@@ -19,8 +19,8 @@ from sqlalchemy import URL, make_url
 
 GIVEN_URL = os.environ.get("DATABASE_URL")
 START_SECONDS = 30
-# Nothing of it outlives the tests, so it need not survive a power failure.
-SERVER_OPTIONS = ("fsync=off", "synchronous_commit=off", "full_page_writes=off")
+# The data need not survive a power failure.
+OPTIONS = ("fsync=off", "synchronous_commit=off", "full_page_writes=off")
 
 
 def find_program(name: str) -> str | None:
@@ -31,11 +31,11 @@ def find_program(name: str) -> str | None:
 
 @contextmanager
 def private_server(initdb: str, postgres: str) -> Iterator[URL]:
-    """Run a server on a free port, in a folder that goes with it. It refuses to run as root."""
+    """Run a server on a free port, with a temporary folder; as another user, if that is root."""
     user = "postgres" if os.name == "posix" and os.geteuid() == 0 else None
-    with tempfile.TemporaryDirectory() as folder, socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-        free.close()
+    with tempfile.TemporaryDirectory() as folder:
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            port = listener.getsockname()[1]
         if user:
             shutil.chown(folder, user)
         data = f"{folder}/data"
@@ -45,7 +45,7 @@ def private_server(initdb: str, postgres: str) -> Iterator[URL]:
             stdout=subprocess.DEVNULL,
             user=user,
         )
-        options = (*SERVER_OPTIONS, "listen_addresses=127.0.0.1", "unix_socket_directories=")
+        options = (*OPTIONS, "listen_addresses=127.0.0.1", "unix_socket_directories=")
         with open(f"{folder}/log", "w") as log:
             server = subprocess.Popen(  # noqa: S603
                 [postgres, "-D", data, "-p", str(port), *(f"--{option}" for option in options)],
@@ -60,7 +60,7 @@ def private_server(initdb: str, postgres: str) -> Iterator[URL]:
 
 
 def connect(url: URL) -> psycopg.Connection:
-    """Connect to a server that may still be starting."""
+    """Connect to a server, which may still be starting."""
     deadline = time.monotonic() + START_SECONDS
     while True:
         try:
@@ -73,7 +73,7 @@ def connect(url: URL) -> psycopg.Connection:
 
 @pytest.fixture(scope="session")
 def database_server() -> Iterator[URL]:
-    """The URL of a server, to which tests add databases of their own."""
+    """The URL of a server, in which the tests create databases of their own."""
     if GIVEN_URL:
         yield make_url(GIVEN_URL).set(drivername="postgresql")
         return
@@ -82,7 +82,7 @@ def database_server() -> Iterator[URL]:
         with private_server(initdb, postgres) as url:
             yield url
         return
-    reason = "no PostgreSQL: set DATABASE_URL, or install the server"
+    reason = "no PostgreSQL: install the server, or set DATABASE_URL"
     if os.environ.get("CI"):
         pytest.fail(reason)
     pytest.skip(reason)
@@ -90,7 +90,7 @@ def database_server() -> Iterator[URL]:
 
 @pytest.fixture(scope="session")
 def own_database(database_server: URL) -> Iterator[tuple[URL, psycopg.Connection]]:
-    """The URL of a database that exists only for this run of the tests, and a connection to it."""
+    """The URL of a database that exists for this run of the tests only, and a connection to it."""
     url = database_server.set(database=f"test_{uuid4().hex}")
     name = sql.Identifier(str(url.database))
     with connect(database_server) as server:
@@ -106,7 +106,7 @@ def empty_database(
     clean_environment: None,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Point every test at a database without tables, which nobody else is connected to."""
+    """Make the database of the settings one without tables and other connections."""
     url, connection = own_database
     connection.execute(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"

@@ -1,4 +1,4 @@
-"""A Redis for the tests: the one at `REDIS_URL`, or a private one."""
+"""Redis for the tests: a private server, or an unused database of the one at `REDIS_URL`."""
 
 import os
 import shutil
@@ -9,6 +9,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 import pytest
 from redis import Redis
@@ -17,17 +18,20 @@ from redis.exceptions import RedisError
 from {{ cookiecutter.__package_name }}.streaming.events.redis import PREFIX
 
 GIVEN_URL = os.environ.get("REDIS_URL")
-PATIENCE = 10.0
-"""Seconds after which a server that does not answer has failed."""
+START_SECONDS = 10
+CLAIM = "claimed-by-tests"
+"""The key that reserves a database for a process of the tests."""
+CLAIM_SECONDS = 3600
+"""Lifetime of a claim, for a process that is killed and cannot release it."""
 
 
 class RedisServer:
-    """A process that keeps its data in `folder`."""
+    """A server on a free port, which keeps its data in `folder`."""
 
     def __init__(self, folder: Path, *options: str) -> None:
         program = shutil.which("redis-server") or shutil.which("valkey-server")
         if program is None:
-            reason = "needs redis-server or valkey-server, or a REDIS_URL"
+            reason = "no Redis: install redis-server or valkey-server, or set REDIS_URL"
             if os.environ.get("CI"):
                 pytest.fail(reason)
             pytest.skip(reason)
@@ -38,40 +42,39 @@ class RedisServer:
         self._command += ["--save", "", *options]
 
     def start(self) -> None:
-        """Return when the server answers."""
+        """Start the server, and wait until it accepts commands."""
         self._process = subprocess.Popen(self._command, stdout=subprocess.DEVNULL)  # noqa: S603
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + START_SECONDS
         with Redis.from_url(self.url) as redis:
             while True:
                 try:
                     redis.ping()
                 except RedisError:
-                    assert time.monotonic() < deadline, "the server does not answer"
-                    assert self._process.poll() is None, "the server ended"
+                    assert time.monotonic() < deadline, "The server does not respond."
+                    assert self._process.poll() is None, "The server exited."
                     time.sleep(0.01)
                 else:
                     return
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> None:
-        """End the server: at once and with what it has not written yet with SIGKILL."""
+        """Stop the server; with SIGKILL it loses what it has not written."""
         self._process.send_signal(number)
         self._process.wait()
 
     def pause(self) -> None:
-        """Have the server answer nobody, with all connections open."""
+        """Suspend the server: it keeps its connections and does not respond."""
         self._process.send_signal(signal.SIGSTOP)
 
     def resume(self) -> None:
-        """Have a server that pauses go on."""
+        """Resume a suspended server."""
         self._process.send_signal(signal.SIGCONT)
 
 
 @pytest.fixture(scope="session")
-def redis_server(worker_id: str) -> Iterator[str]:
-    """The URL of a server, or of a database of one, that no other process of the tests uses."""
+def redis_server() -> Iterator[str]:
+    """The URL of a database that only this process of the tests uses."""
     if GIVEN_URL:
-        number = worker_id.removeprefix("gw") if worker_id != "master" else "0"
-        yield f"{GIVEN_URL}?db={number}"
+        yield from unused_database(GIVEN_URL)
         return
     with tempfile.TemporaryDirectory() as folder:
         server = RedisServer(Path(folder))
@@ -80,10 +83,35 @@ def redis_server(worker_id: str) -> Iterator[str]:
         server.stop()
 
 
-@pytest.fixture
-def redis_url(redis_server: str) -> str:
-    """The URL of a server that holds nothing of this service."""
+def unused_database(url: str) -> Iterator[str]:
+    """Claim an empty database of a server, yield its URL, and empty it again."""
+    for number in range(1, 16):
+        with Redis.from_url(database_url(url, number)) as redis:
+            if not redis.dbsize() and redis.set(CLAIM, os.getpid(), nx=True, ex=CLAIM_SECONDS):
+                yield database_url(url, number)
+                delete_events(redis)
+                redis.delete(CLAIM)
+                return
+    pytest.fail("REDIS_URL has no empty database for the tests among 1 to 15")
+
+
+def database_url(url: str, number: int) -> str:
+    """Return the URL of another database of the same server."""
+    parts = urlsplit(url)
+    query = [(name, value) for name, value in parse_qsl(parts.query) if name != "db"]
+    return urlunsplit(parts._replace(query=urlencode([*query, ("db", number)])))
+
+
+def delete_events(redis: Redis) -> None:
+    """Delete all events in a database."""
+    for key in redis.scan_iter(f"{PREFIX}*"):
+        redis.delete(key)
+
+
+@pytest.fixture(autouse=True)
+def redis_url(redis_server: str, clean_environment: None, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The URL of a database without events, which is that of the settings, too."""
     with Redis.from_url(redis_server) as redis:
-        for key in redis.scan_iter(f"{PREFIX}*"):
-            redis.delete(key)
+        delete_events(redis)
+    monkeypatch.setenv("REDIS_URL", redis_server)
     return redis_server

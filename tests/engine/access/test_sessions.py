@@ -1,7 +1,6 @@
-"""A browser signs in with a token, reads with a cookie, and signs out."""
+"""Sessions: a cookie that grants what its token grants, except for publishing."""
 
 from http.cookies import SimpleCookie
-from itertools import pairwise
 
 import pytest
 from fastapi import FastAPI
@@ -10,104 +9,108 @@ from hypothesis import given
 from hypothesis import strategies as st
 from itsdangerous import TimestampSigner
 
-from {{ cookiecutter.__package_name }}.access.rules import COOKIE
-from {{ cookiecutter.__package_name }}.access.sessions import Sessions
-from {{ cookiecutter.__package_name }}.access.tokens import Scope, parse_tokens
-from {{ cookiecutter.__package_name }}.main import create_app
-from {{ cookiecutter.__package_name }}.settings import Settings
+from streaming_api.settings import Settings
+from streaming_api.streaming.access.dependencies import COOKIE
+from streaming_api.streaming.access.sessions import Sessions
+from streaming_api.streaming.access.tokens import Scope, parse_tokens
 
-TOKENS = parse_tokens({"secret": ["events", "publish", "export"]})
+TOKENS = parse_tokens({"secret": frozenset(Scope)})
 (HASH,) = TOKENS
 BEARER = {"Authorization": "Bearer secret"}
+READ_SCOPES = sorted({*Scope} - {"publish"})
 
 
 @pytest.fixture
 def settings() -> Settings:
-    """One token, for everything."""
+    """A token with all scopes."""
     return Settings(api_tokens=TOKENS, session_seconds=60)
 
 
 @pytest.mark.parametrize(("scheme", "secure"), [("http", False), ("https", True)])
-def test_the_cookie_is_for_this_service_alone(app: FastAPI, scheme: str, secure: bool) -> None:
+def test_sign_in_sets_cookie_for_this_service(app: FastAPI, scheme: str, secure: bool) -> None:
     client = TestClient(app, base_url=f"{scheme}://testserver")
 
     response = client.post("/session", headers=BEARER)
 
-    (morsel,) = SimpleCookie(response.headers["set-cookie"]).values()
+    (cookie,) = SimpleCookie(response.headers["set-cookie"]).values()
     assert response.status_code == 204
-    assert morsel.key == COOKIE
-    assert morsel["httponly"]
-    assert morsel["samesite"] == "strict"
-    assert morsel["path"] == "/"
-    assert morsel["max-age"] == "60"
-    assert bool(morsel["secure"]) is secure
+    assert cookie.key == COOKIE == "streaming_api_session"
+    assert cookie["httponly"]
+    assert cookie["samesite"] == "strict"
+    assert cookie["path"] == "/"
+    assert cookie["max-age"] == "60"
+    assert bool(cookie["secure"]) is secure
 
 
-def test_a_session_reads_and_never_publishes(client: TestClient) -> None:
-    client.post("/session", headers=BEARER)
+def test_session_grants_reading_and_no_new_session(idle_client: TestClient) -> None:
+    idle_client.post("/session", headers=BEARER)
 
-    assert client.get("/session").json()["scopes"] == ["events", "export"]
-    assert client.post("/session").status_code == 401
-
-
-def test_what_the_caller_may_do_is_kept_by_no_cache(client: TestClient) -> None:
-    assert client.get("/session").headers["cache-control"] == "no-store"
+    assert idle_client.get("/session").json() == {"scopes": READ_SCOPES, "anonymous": False}
+    assert idle_client.post("/session").status_code == 401
 
 
-def test_who_signed_out_is_out(client: TestClient) -> None:
-    client.post("/session", headers=BEARER)
-
-    assert client.delete("/session").status_code == 204
-    assert client.get("/session").json()["scopes"] == []
+def test_scopes_of_caller_are_not_cached(idle_client: TestClient) -> None:
+    assert idle_client.get("/session").headers["cache-control"] == "no-store"
 
 
-def test_without_tokens_there_is_nothing_to_sign_in_to() -> None:
-    client = TestClient(create_app(Settings()))
+def test_sign_out_ends_session(idle_client: TestClient) -> None:
+    idle_client.post("/session", headers=BEARER)
 
-    assert client.post("/session", headers=BEARER).status_code == 401
-    everything = {"scopes": ["events", "export", "publish"], "anonymous": True}
-    assert client.get("/session").json() == everything
+    assert idle_client.delete("/session").status_code == 204
+    assert idle_client.get("/session").json()["scopes"] == []
 
 
-def test_a_session_lives_as_long_as_it_may(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("settings", [Settings()])
+def test_without_tokens_caller_has_all_scopes_and_no_session(
+    settings: Settings, idle_client: TestClient
+) -> None:
+    expected = {"scopes": sorted(Scope), "anonymous": True}
+
+    assert idle_client.get("/session").json() == expected
+    assert idle_client.post("/session", headers=BEARER).status_code == 401
+
+
+def test_session_expires(monkeypatch: pytest.MonkeyPatch) -> None:
     sessions = Sessions(TOKENS, "key", 60)
     session = sessions.sign(HASH)
     now = TimestampSigner("key").get_timestamp()
 
-    for later, scopes in ((60, {Scope.EVENTS, Scope.EXPORT}), (61, None)):
-        monkeypatch.setattr(TimestampSigner, "get_timestamp", lambda _, at=now + later: at)
-        assert sessions.granted(session) == scopes
+    for seconds, token in ((60, HASH), (61, None)):
+        monkeypatch.setattr(TimestampSigner, "get_timestamp", lambda _, at=now + seconds: at)
+        assert sessions.verify(session) == token
 
 
-def test_a_session_ends_with_its_token() -> None:
+def test_session_ends_with_its_token() -> None:
     session = Sessions(TOKENS, "key", 60).sign(HASH)
 
-    assert Sessions(TOKENS, "key", 60).granted(session)
-    assert Sessions({}, "key", 60).granted(session) is None
+    assert Sessions(TOKENS, "key", 60).verify(session) == HASH
+    assert Sessions({}, "key", 60).verify(session) is None
 
 
-def test_processes_share_sessions_by_the_secret_alone() -> None:
-    one, other, *strangers = (Sessions(TOKENS, key, 60) for key in ("key", "key", "no", None, None))
-    session = one.sign(HASH)
+@pytest.mark.parametrize(
+    ("key", "other_key", "token"),
+    [("key", "key", HASH), ("key", "another", None), ("key", None, None), (None, None, None)],
+)
+def test_session_is_valid_in_processes_with_same_secret(
+    key: str | None, other_key: str | None, token: str | None
+) -> None:
+    session = Sessions(TOKENS, key, 60).sign(HASH)
 
-    assert other.granted(session)
-    assert [stranger.granted(session) for stranger in strangers] == [None] * 3
-    for stranger, next_one in pairwise(strangers):
-        assert next_one.granted(stranger.sign(HASH)) is None
+    assert Sessions(TOKENS, other_key, 60).verify(session) == token
 
 
 @given(st.text() | st.binary().map(lambda data: data.decode("latin-1")))
-def test_no_text_is_a_session(text: str) -> None:
-    assert Sessions(TOKENS, "key", 60).granted(text) is None
+def test_other_text_is_no_session(text: str) -> None:
+    assert Sessions(TOKENS, "key", 60).verify(text) is None
 
 
 @given(st.integers(min_value=0), st.characters(codec="ascii"))
-def test_a_session_that_was_changed_is_none(place: int, character: str) -> None:
+def test_changed_session_is_invalid(index: int, character: str) -> None:
     sessions = Sessions(TOKENS, "key", 60)
     session = sessions.sign(HASH)
-    place %= len(session)
-    changed = session[:place] + character + session[place + 1 :]
+    index %= len(session)
+    changed = session[:index] + character + session[index + 1 :]
 
-    # The last digit of base64 has bits that mean nothing.
+    # The last digit of base64 has unused bits.
     if changed[:-1] != session[:-1]:
-        assert sessions.granted(changed) is None
+        assert sessions.verify(changed) is None

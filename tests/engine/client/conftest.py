@@ -1,21 +1,75 @@
-"""What the tests of the client share: a command line that talks to a real server."""
+"""Fixtures of the client's tests: commands that run against a real server."""
 
-from collections.abc import Callable
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
+from fastapi import FastAPI
 from typer.testing import CliRunner
 
-from {{ cookiecutter.__package_name }}.cli import cli
+from streaming_api.settings import Settings
+
+from ..variant import EXPORTS, SSE
+from .commands import cli
+
+if EXPORTS:
+    from ..exports import tables
+
+collect_ignore = [] if SSE else ["test_publish.py"]
+
+PROJECT = Path(__file__).parents[3]
+TIMEOUT = 30
+"""Seconds after which a process that does not end fails its test."""
 
 Run = Callable[..., Any]
+Start = Callable[..., AbstractContextManager[subprocess.Popen[bytes]]]
+
+
+@pytest.fixture
+def app(app: FastAPI, settings: Settings) -> FastAPI:
+    """The application with the exports of the tests' own tables."""
+    if EXPORTS:
+        app.state.database = tables.open_database(settings.database_url)
+        app.include_router(tables.ROUTES)
+    return app
 
 
 @pytest.fixture
 def run(server: str) -> Run:
-    """Runs a command against the server of the test, or against another `url`."""
+    """Runs a command for the server of the test, or for another `url`."""
 
     def run(*arguments: str, url: str = server) -> Any:
         return CliRunner().invoke(cli, [*arguments, "--url", url], catch_exceptions=False)
 
     return run
+
+
+@pytest.fixture
+def start(server: str) -> Start:
+    """Starts a command in a process, for the server of the test; its output goes into pipes."""
+
+    @contextmanager
+    def start(*arguments: str, **options: Any) -> Iterator[subprocess.Popen[bytes]]:
+        command = [sys.executable, "-m", f"{__package__}.commands", *arguments, "--url", server]
+        environment = {**os.environ, "PYTHONPATH": str(PROJECT)}
+        options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options}
+        with subprocess.Popen(command, env=environment, **options) as running:
+            try:
+                yield running
+            finally:
+                running.kill()
+
+    return start
+
+
+@pytest.fixture
+def http(server: str) -> Iterator[httpx2.Client]:
+    """Another client of the server."""
+    with httpx2.Client(base_url=server, timeout=TIMEOUT) as http:
+        yield http

@@ -1,4 +1,4 @@
-"""A way to a server that breaks where a test wants it to."""
+"""A connection to a server that breaks after a number of bytes."""
 
 import socket
 import threading
@@ -11,8 +11,8 @@ from itertools import chain, repeat
 def relay(url: str, cuts: Iterable[int]) -> Iterator[str]:
     """Yield a URL that leads to the server at `url`.
 
-    Of the answers on its first connection only the first of `cuts` bytes pass, and so on; when there
-    are no more of them, everything passes.
+    The first connection breaks after the first of `cuts` bytes of responses, the second after the
+    second, and so on; later ones do not break.
     """
     port = int(url.rpartition(":")[2])
     limits = chain(cuts, repeat(None))
@@ -22,13 +22,13 @@ def relay(url: str, cuts: Iterable[int]) -> Iterator[str]:
         try:
             yield f"http://127.0.0.1:{listener.getsockname()[1]}"
         finally:
-            # What waits in accept() returns for a shutdown, and not for a close.
+            # A waiting accept() returns after a shutdown, not after a close.
             listener.shutdown(socket.SHUT_RDWR)
             thread.join()
 
 
 def serve(listener: socket.socket, port: int, limits: Iterator[int | None]) -> None:
-    """Relay one connection at a time for each that is accepted, until `listener` is shut down."""
+    """Relay each accepted connection in a thread, until `listener` is shut down."""
     threads = []
     while True:
         try:
@@ -43,16 +43,16 @@ def serve(listener: socket.socket, port: int, limits: Iterator[int | None]) -> N
 
 
 def connect(client: socket.socket, port: int, limit: int | None) -> None:
-    """Relay `client` to `port` until one of both leaves, or `limit` bytes are through."""
+    """Relay `client` to `port` until one side closes, or `limit` bytes are sent to `client`."""
     with client, socket.create_connection(("127.0.0.1", port)) as server:
-        asking = threading.Thread(target=pass_on, args=(client, server))
-        asking.start()
-        pass_on(server, client, limit)
-        asking.join()
+        requests = threading.Thread(target=copy, args=(client, server))
+        requests.start()
+        copy(server, client, limit)
+        requests.join()
 
 
-def pass_on(source: socket.socket, target: socket.socket, limit: int | None = None) -> None:
-    """Pass on bytes until there are no more, or `limit` is reached, and end both connections."""
+def copy(source: socket.socket, target: socket.socket, limit: int | None = None) -> None:
+    """Copy bytes until the end, or up to `limit`, and shut both connections down."""
     with suppress(OSError):
         while limit is None or limit > 0:
             data = source.recv(4096 if limit is None else min(4096, limit))

@@ -1,4 +1,4 @@
-"""Downloading exports by the command line: whole, or resumed until they are."""
+"""Downloading exports by the command line: complete, or resumable."""
 
 import os
 import pty
@@ -9,53 +9,70 @@ import httpx2
 import pytest
 from fastapi import FastAPI, Response
 
-from {{ cookiecutter.__package_name }}.client.formats import EXPORTS, Export, Name
+from streaming_api.streaming.client.formats import FORMATS
+from streaming_api.streaming.exports import database as database_module
 
-from ..live.process import PATIENCE, SERVE
-from .conftest import Run
+from ..exports.formats import FORMATS as SERVED
+from ..exports.formats import Format
+from ..exports.tables import EXPORTS, sample_word, words
+from .conftest import TIMEOUT, Run, Start
 from .relay import relay
 
-ROWS = 1000
-"""How many rows a new database has."""
-CUT = 3000
-"""Bytes that are not all of an export, however it is transferred, and hold whole rows of it."""
+ROWS = 300
+CUT = 6000
+"""Bytes with a part of the words, compressed or not, that has complete rows."""
+TABLES = [export.table for export in EXPORTS]
 
 
-@pytest.fixture(params=EXPORTS)
-def name(request: pytest.FixtureRequest) -> str:
-    """Each of the exports."""
-    name: Name = request.param
-    return str(name)
+@pytest.fixture(autouse=True)
+def many_samples(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Create more rows than a broken transfer has."""
+    monkeypatch.setattr(database_module, "SAMPLE_ROWS", ROWS)
 
 
-@pytest.fixture
-def export(name: str) -> Export:
-    """What the client knows of it."""
-    return EXPORTS[Name(name)]
-
-
-@pytest.fixture
-def whole(server: str, export: Export) -> bytes:
-    """All of it, by another client."""
-    return httpx2.get(server + export.path, timeout=PATIENCE).content
+@pytest.fixture(params=SERVED, ids=lambda format: format.extension)
+def format(request: pytest.FixtureRequest) -> Format:
+    """Each of the chosen formats."""
+    chosen: Format = request.param
+    return chosen
 
 
 @pytest.fixture
-def file(tmp_path: Path) -> Path:
-    """Where it shall be."""
-    return tmp_path / "export"
+def path(format: Format) -> str:
+    """The path of the words, whose key is text in the last column."""
+    return format.path(words)
+
+
+@pytest.fixture
+def whole(http: httpx2.Client, path: str) -> bytes:
+    """All words, received by another client."""
+    return http.get(path).content
+
+
+@pytest.fixture
+def file(tmp_path: Path, format: Format) -> Path:
+    """The file to download to, whose name has the format."""
+    return tmp_path / f"words.{format.extension}"
 
 
 @pytest.fixture
 def part(file: Path) -> Path:
-    """Where it is until it is whole."""
-    return file.with_name("export.part")
+    """The file until it is complete."""
+    return file.with_name(f"{file.name}.part")
 
 
-def test_a_file_is_the_export(run: Run, name: str, whole: bytes, file: Path, part: Path) -> None:
+def count_rows(data: bytes) -> int:
+    return data.count(b"\n") - data.startswith(b"meaning,")
+
+
+def last_key(number: int) -> str:
+    return str(sample_word(number)["word"])
+
+
+def test_file_is_the_export(run: Run, whole: bytes, file: Path, part: Path) -> None:
     file.write_bytes(b"an earlier one")
 
-    result = run("export", name, str(file))
+    result = run("export", "words", str(file))
 
     assert file.read_bytes() == whole
     assert not part.exists()
@@ -63,90 +80,137 @@ def test_a_file_is_the_export(run: Run, name: str, whole: bytes, file: Path, par
     assert (result.exit_code, result.stdout) == (0, "")
 
 
-def test_stdout_is_the_export(run: Run, name: str, whole: bytes) -> None:
-    result = run("export", name, "-")
+def test_stdout_is_the_export(run: Run, format: Format, whole: bytes) -> None:
+    result = run("export", "words", "-", "--format", format.extension)
 
     assert result.stdout_bytes == whole
     assert result.exit_code == 0
 
 
-def test_a_part_of_it_is_downloaded_by_key_and_number(
-    run: Run, name: str, export: Export, server: str
+@pytest.mark.parametrize("target", ["-", "words", "words.txt"])
+def test_first_format_is_the_default(http: httpx2.Client, run: Run, target: str) -> None:
+    result = run("export", "v", target)
+
+    written = result.stdout_bytes if target == "-" else Path(target).read_bytes()
+    assert written == http.get(f"/export/v.{next(iter(FORMATS))}").content
+    assert result.exit_code == 0
+
+
+def test_format_option_overrides_extension(
+    run: Run, format: Format, whole: bytes, tmp_path: Path
 ) -> None:
-    params = {"after": 990, "limit": 5}
+    for extension in FORMATS:
+        file = tmp_path / f"words.{extension}"
 
-    result = run("export", name, "-", "--after", "990", "--limit", "5")
+        run("export", "words", str(file), "--format", format.extension)
 
-    assert result.stdout_bytes == httpx2.get(server + export.path, params=params).content
+        assert file.read_bytes() == whole
+
+
+def test_page_is_selected_by_key_and_number(run: Run, http: httpx2.Client, path: str) -> None:
+    params = {"after": last_key(290), "limit": 5}
+    extension = path.rpartition(".")[2]
+
+    result = run(
+        *("export", "words", "-", "--format", extension),
+        *("--after", last_key(290), "--limit", "5"),
+    )
+
+    assert result.stdout_bytes == http.get(path, params=params).content
     assert result.stderr.startswith("5 rows, ")
 
 
-def test_a_transfer_that_breaks_never_looks_whole_and_is_resumed(
-    run: Run, name: str, server: str, whole: bytes, file: Path, part: Path
+def test_broken_transfer_is_named_and_resumed(
+    run: Run, server: str, whole: bytes, file: Path, part: Path
 ) -> None:
     with relay(server, [CUT]) as url:
-        broken = run("export", name, str(file), url=url)
+        broken = run("export", "words", str(file), url=url)
 
     received = part.read_bytes()
-    rows = received.count(b"\n") - whole.startswith(b"id,")
+    rows = count_rows(received)
     assert 0 < rows < ROWS
     assert whole.startswith(received)
     assert received.endswith(b"\n")
     assert not file.exists()
     assert broken.stderr.startswith(f"The transfer broke after {rows} rows: ")
-    assert broken.stderr.endswith(f" Go on with --resume, or elsewhere with --after {rows}.\n")
+    assert broken.stderr.endswith(
+        f" Continue with --resume, or elsewhere with --after {last_key(rows)}.\n"
+    )
     assert (broken.exit_code, broken.stdout) == (1, "")
 
     part.write_bytes(received[:-3])
-    result = run("export", name, str(file), "--resume")
+    result = run("export", "words", str(file), "--resume")
 
     assert result.exit_code == 0
+    assert result.stderr.startswith(f"{ROWS} rows, {len(whole)} bytes, ")
     assert file.read_bytes() == whole
     assert not part.exists()
 
 
-def test_half_of_a_row_that_nothing_follows_is_cut_off(
-    run: Run, name: str, whole: bytes, file: Path, part: Path
+@pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
+def test_every_key_resumes_its_export(
+    http: httpx2.Client, run: Run, format: Format, table: object, tmp_path: Path
 ) -> None:
-    part.write_bytes(whole + b"1001")
+    (export,) = (each for each in EXPORTS if each.table is table)
+    whole = http.get(format.path(export.table)).content
+    file = tmp_path / f"export.{format.extension}"
+    file.with_name(f"{file.name}.part").write_bytes(whole[: len(whole) // 2])
 
-    result = run("export", name, str(file), "--resume")
+    result = run("export", export.name, str(file), "--resume")
 
     assert result.exit_code == 0
     assert file.read_bytes() == whole
 
 
-def test_a_limit_counts_what_is_there_already(
-    run: Run, name: str, server: str, export: Export, file: Path
-) -> None:
-    limit = ("--limit", "900")
-    with relay(server, [CUT]) as url:
-        run("export", name, str(file), *limit, url=url)
+def test_incomplete_row_is_cut_off(run: Run, whole: bytes, file: Path, part: Path) -> None:
+    part.write_bytes(whole + b"half")
 
-    result = run("export", name, str(file), *limit, "--resume")
+    result = run("export", "words", str(file), "--resume")
 
     assert result.exit_code == 0
-    assert file.read_bytes() == httpx2.get(server + export.path, params={"limit": 900}).content
+    assert file.read_bytes() == whole
 
 
-def test_a_transfer_to_stdout_that_breaks_goes_on_by_key(
-    run: Run, name: str, server: str, whole: bytes
+def test_limit_includes_resumed_rows(
+    run: Run, http: httpx2.Client, path: str, whole: bytes, file: Path, part: Path
+) -> None:
+    part.write_bytes(whole[: len(whole) // 2])
+
+    result = run("export", "words", str(file), "--limit", "250", "--resume")
+
+    assert result.exit_code == 0
+    assert file.read_bytes() == http.get(path, params={"limit": 250}).content
+
+
+def test_limit_that_is_reached_adds_no_row(
+    run: Run, http: httpx2.Client, path: str, whole: bytes, file: Path, part: Path
+) -> None:
+    part.write_bytes(http.get(path, params={"limit": 10}).content)
+
+    result = run("export", "words", str(file), "--limit", "5", "--resume")
+
+    assert result.exit_code == 0
+    assert count_rows(file.read_bytes()) == 10
+
+
+def test_broken_transfer_to_stdout_continues_by_key(
+    run: Run, server: str, format: Format, whole: bytes
 ) -> None:
     with relay(server, [CUT]) as url:
-        result = run("export", name, "-", url=url)
+        result = run("export", "words", "-", "--format", format.extension, url=url)
 
     assert whole.startswith(result.stdout_bytes)
     assert result.stdout_bytes.endswith(b"\n")
-    rows = result.stdout_bytes.count(b"\n") - whole.startswith(b"id,")
-    assert result.stderr.endswith(f" Go on with --after {rows}.\n")
+    key = last_key(count_rows(result.stdout_bytes))
+    assert result.stderr.endswith(f" Continue with --after {key}.\n")
     assert result.exit_code == 1
 
 
-def test_a_transfer_that_breaks_before_its_first_row_leaves_nothing(
-    run: Run, name: str, server: str, file: Path, part: Path
+def test_transfer_without_rows_leaves_no_file(
+    run: Run, server: str, file: Path, part: Path
 ) -> None:
     with relay(server, [10]) as url:
-        result = run("export", name, str(file), url=url)
+        result = run("export", "words", str(file), url=url)
 
     assert result.stderr.startswith("The transfer broke after 0 rows: ")
     assert result.exit_code == 1
@@ -154,84 +218,88 @@ def test_a_transfer_that_breaks_before_its_first_row_leaves_nothing(
     assert not part.exists()
 
 
-def test_resuming_what_was_not_begun_begins_it(
-    run: Run, name: str, whole: bytes, file: Path
-) -> None:
-    result = run("export", name, str(file), "--resume")
+def test_resume_without_earlier_transfer_starts(run: Run, whole: bytes, file: Path) -> None:
+    result = run("export", "words", str(file), "--resume")
 
     assert result.exit_code == 0
     assert file.read_bytes() == whole
 
 
-def test_half_of_a_row_is_a_broken_transfer_whatever_the_server_says(
-    app: FastAPI, server: str, run: Run, name: str, export: Export, whole: bytes, file: Path
+def test_response_that_ends_within_a_row_is_broken(
+    app: FastAPI, server: str, run: Run, path: str, whole: bytes, file: Path
 ) -> None:
-    @app.get(f"/other{export.path}")
+    @app.get(f"/other{path}")
     async def other() -> Response:
         return Response(whole[:-3])
 
-    result = run("export", name, str(file), url=f"{server}/other")
+    result = run("export", "words", str(file), url=f"{server}/other")
 
-    assert "rows: it ends in the middle of a row. Go on with --resume" in result.stderr
+    assert "rows: it ends within a row. Continue with --resume" in result.stderr
     assert result.exit_code == 1
     assert not file.exists()
 
 
-def test_a_refusal_is_told_in_the_words_of_the_service(run: Run, name: str, part: Path) -> None:
-    result = run("export", name, str(part.with_suffix("")), "--after", "9" * 20)
+def test_rejected_export_is_described(run: Run, file: Path, part: Path) -> None:
+    result = run("export", "notes", str(file), "--after", "9" * 20)
 
-    assert result.stderr.startswith("422 Unprocessable ")
-    assert "query.after: Input should be less than or equal to" in result.stderr
+    assert result.stderr.startswith("422 Unprocessable Entity: query.after: Input should be ")
     assert result.exit_code == 1
     assert not part.exists()
 
 
 @pytest.mark.parametrize(
-    ("arguments", "sentence"),
+    ("arguments", "message"),
     [
-        (["/dev/null"], "FILE='/dev/null' is not accepted: it is no file."),
-        (["-", "--resume"], "--resume needs a FILE; for stdout there is --after."),
+        (["words", "/dev/null"], "Invalid FILE='/dev/null': expected a regular file."),
+        (["words", "-", "--resume"], "Invalid --resume: expected a FILE; with stdout use --after."),
         (
-            ["/nowhere/export"],
-            "FILE='/nowhere/export' cannot be written: No such file or directory.",
+            ["words", "/nowhere/export"],
+            "Cannot write FILE='/nowhere/export': No such file or directory.",
+        ),
+        (
+            ["words", "-", "--format", "xml"],
+            f"Invalid --format='xml': expected {' or '.join(FORMATS)}.",
+        ),
+        (
+            ["nothing", "-"],
+            f"Invalid NAME='nothing': expected {' or '.join(each.name for each in EXPORTS)}.",
         ),
     ],
 )
-def test_a_bad_argument_is_named_in_one_sentence(
-    run: Run, name: str, arguments: list[str], sentence: str
+def test_invalid_argument_is_named_in_one_line(
+    run: Run, arguments: list[str], message: str
 ) -> None:
-    result = run("export", name, *arguments)
+    result = run("export", *arguments)
 
-    assert result.stderr == f"{sentence}\n"
+    assert result.stderr == f"{message}\n"
+    assert (result.exit_code, result.stdout) == (1, "")
+
+
+def test_unavailable_service_is_named_in_one_line(run: Run, file: Path, part: Path) -> None:
+    result = run("export", "words", str(file), url="http://127.0.0.1:1")
+
+    assert result.stderr == "The transfer broke after 0 rows: [Errno 111] Connection refused.\n"
     assert result.exit_code == 1
-
-
-def test_what_cannot_be_exported_is_named(run: Run) -> None:
-    result = run("export", "nothing", "-")
-
-    assert "'nothing'" in result.stderr
-    assert all(f"'{name}'" in result.stderr for name in EXPORTS)
-    assert result.exit_code == 2
+    assert not part.exists()
 
 
 @pytest.mark.parametrize("is_terminal", [True, False])
-def test_a_terminal_shows_how_far_it_is(
-    server: str, name: str, file: Path, is_terminal: bool
+def test_progress_is_shown_on_a_terminal_only(
+    start: Start, tmp_path: Path, is_terminal: bool
 ) -> None:
-    command = [SERVE[0], "export", name, str(file), "--url", server]
     master, slave = pty.openpty()
-    pipe = subprocess.PIPE
 
     with (
         os.fdopen(master, "rb", buffering=0) as screen,
         os.fdopen(slave, "wb") as terminal,
-        subprocess.Popen(  # noqa: S603
-            command, stdout=pipe, stderr=terminal if is_terminal else pipe
+        start(
+            *("export", "words", str(tmp_path / "words")),
+            stderr=terminal if is_terminal else subprocess.PIPE,
         ) as running,
     ):
-        said = b"" if is_terminal else running.communicate(timeout=PATIENCE)[1]
-        assert running.wait(PATIENCE) == 0
-        said = said or screen.read(1 << 16)
+        shown = b"" if is_terminal else running.communicate(timeout=TIMEOUT)[1]
+        assert running.wait(TIMEOUT) == 0
+        shown = shown or screen.read(1 << 16)
 
-    assert (b"\x1b[" in said) is is_terminal
-    assert f"{ROWS} rows, ".encode() in said
+    assert (b"\x1b[" in shown) is is_terminal
+    assert f"{ROWS} rows, ".encode() in shown

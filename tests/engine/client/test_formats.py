@@ -1,112 +1,126 @@
-"""Where a row ends, wherever the bytes were cut on their way."""
+"""The ends and the keys of rows, wherever the received bytes are split."""
 
 import random
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-#{% if cookiecutter.csv %}
-from {{ cookiecutter.__package_name }}.client import ClientError
-#{% endif %}
-from {{ cookiecutter.__package_name }}.client.download import Received
-#{% if cookiecutter.ndjson and cookiecutter.csv %}
-from {{ cookiecutter.__package_name }}.client.formats import (
-    CSV,
-    EXPORTS,
-    NDJSON,
-    Format,
-)
-#{% elif cookiecutter.ndjson %}
-from {{ cookiecutter.__package_name }}.client.formats import (
-    EXPORTS,
-    NDJSON,
-    Format,
-)
-#{% else %}
-from {{ cookiecutter.__package_name }}.client.formats import CSV, EXPORTS, Format
-#{% endif %}
+from streaming_api.streaming.client.download import Received
+from streaming_api.streaming.client.formats import FORMATS, Format
+from streaming_api.streaming.client.service import ClientError
+from streaming_api.streaming.exports import routes
 
-from ..exports.formats import EXPORTS as ROUTES
+from ..variant import CSV
 
-SAMPLES = [
-#{% if cookiecutter.ndjson %}
-    pytest.param(
-        NDJSON, b"", [b'{"id":7,"a":"\\n"}\n', b'{"id":-8}\n', b'{"id":9}\n'], id="ndjson"
+ROWS: dict[str, tuple[bytes, list[bytes]]] = {
+    "ndjson": (
+        b"",
+        [
+            b'{"text":"\\n","a key":"x\\"y"}\n',
+            b'{"text":null,"a key":"\xc3\xb6"}\n',
+            b'{"text":"","a key":""}\n',
+        ],
     ),
-#{% endif %}
-#{% if cookiecutter.csv %}
-    pytest.param(
-        CSV,
-        b"id,text\r\n",
-        [b'7,"a ""word"",\r\n\nand\r\n"\r\n', b'-8,""\r\n', b'9,"""\r\n"""\r\n'],
-        id="csv",
+    "csv": (
+        b'text,"a key"\r\n',
+        [
+            b'"a ""word"",\r\n\nand\r\n","x""y"\r\n',
+            b',"\xc3\xb6"\r\n',
+            b'"""\r\n""",""\r\n',
+        ],
     ),
-#{% endif %}
-]
-formats = pytest.mark.parametrize(("format", "header", "rows"), SAMPLES)
+}
+KEYS = [None, 'x"y', "ö", ""]
+formats = pytest.mark.parametrize(
+    ("format", "header", "rows"), [(FORMATS[name], *ROWS[name]) for name in FORMATS], ids=FORMATS
+)
+needs_csv = pytest.mark.skipif(not CSV, reason="no CSV")
 
 
-def test_every_export_can_be_downloaded() -> None:
-    assert {export.path for export in EXPORTS.values()} == {route.path for route in ROUTES}
+def test_formats_are_those_of_the_service() -> None:
+    assert list(FORMATS) == [each.extension for each in routes.FORMATS]
 
 
 @formats
 @given(seed=st.integers())
-def test_rows_are_whole_wherever_the_bytes_are_cut(
+def test_rows_are_complete_wherever_bytes_are_split(
     format: Format, header: bytes, rows: list[bytes], seed: int
 ) -> None:
     data = header + b"".join(rows)
-    chance = random.Random(seed)  # noqa: S311
+    chance = random.Random(seed)
     cuts = sorted(chance.choices(range(len(data) + 1), k=chance.randrange(9)))
-    received, passed = Received(format), b""
+    received, returned = Received(format, "a key"), b""
 
     for start, end in zip([0, *cuts], [*cuts, len(data)], strict=True):
-        passed += received.take(data[start:end])
+        returned += received.feed(data[start:end])
 
-        whole = passed.removeprefix(header)
-        assert whole == b"".join(rows[: received.rows])
-        assert received.bytes == len(passed)
-        assert received.last_key == [None, 7, -8, 9][received.rows]
-    assert passed == data
-    assert received.is_whole
+        complete = returned.removeprefix(header)
+        assert complete == b"".join(rows[: received.rows])
+        assert received.bytes == len(returned)
+        assert received.last_key == KEYS[received.rows]
+    assert returned == data
+    assert received.is_complete
 
 
 @formats
-@pytest.mark.parametrize("cut", range(1, 16))
-def test_a_transfer_is_resumed_after_its_last_whole_row(
+@pytest.mark.parametrize("cut", range(1, 40, 3))
+def test_transfer_resumes_after_last_complete_row(
     format: Format, header: bytes, rows: list[bytes], cut: int
 ) -> None:
-    received = Received(format)
+    received = Received(format, "a key")
 
-    passed = received.take((header + b"".join(rows))[: len(header) + cut])
+    returned = received.feed((header + b"".join(rows))[: len(header) + cut])
     received.resume()
-    passed += received.take(header + b"".join(rows[received.rows :]))
+    returned += received.feed(header + b"".join(rows[received.rows :]))
 
-    assert passed == header + b"".join(rows)
+    assert returned == header + b"".join(rows)
     assert received.rows == 3
-    assert received.is_whole
+    assert received.is_complete
 
 
 @formats
-def test_half_of_a_row_is_not_whole(format: Format, header: bytes, rows: list[bytes]) -> None:
-    received = Received(format)
+def test_incomplete_row_is_kept_back(format: Format, header: bytes, rows: list[bytes]) -> None:
+    received = Received(format, "a key")
 
-    assert received.take(header + rows[0][:-1]) == header
+    assert received.feed(header + rows[0][:-1]) == header
 
-    assert not received.is_whole
-#{% if cookiecutter.csv %}
-
-
-def test_nothing_at_all_lacks_its_header() -> None:
-    assert not Received(CSV).is_whole
+    assert not received.is_complete
 
 
-def test_rows_of_other_columns_are_not_put_together() -> None:
-    received = Received(CSV)
-    received.take(b"id,name\r\n1,a\r\n")
+NUMBERS: list[Any] = [("id", "-7"), ("big", "12345678901234567890"), ("x", "1.10"), ("day", "2026")]
+
+
+@pytest.mark.parametrize(("name", "key"), NUMBERS)
+@pytest.mark.parametrize(
+    ("extension", "data"),
+    [
+        ("ndjson", b'{"x":1.10,"day":"2026","big":12345678901234567890,"id":-7}\n'),
+        ("csv", b'x,day,big,id\r\n1.10,"2026",12345678901234567890,-7\r\n'),
+        ("csv", b'\xef\xbb\xbfid,x,day,big\r\n-7,1.10,"2026",12345678901234567890\r\n'),
+    ],
+)
+def test_key_is_the_text_of_its_column(extension: str, data: bytes, name: str, key: str) -> None:
+    if extension not in FORMATS:
+        pytest.skip("not chosen")
+    received = Received(FORMATS[extension], name)
+
+    received.feed(data)
+
+    assert received.last_key == key
+
+
+@needs_csv
+def test_csv_without_header_is_incomplete() -> None:
+    assert not Received(FORMATS["csv"], "id").is_complete
+
+
+@needs_csv
+def test_rows_of_other_columns_are_not_appended() -> None:
+    received = Received(FORMATS["csv"], "id")
+    received.feed(b"id,name\r\n1,a\r\n")
     received.resume()
 
     with pytest.raises(ClientError, match=r"^The columns differ"):
-        received.take(b"id,name,email\r\n2,b,c\r\n")
-#{% endif %}
+        received.feed(b"id,name,email\r\n2,b,c\r\n")

@@ -1,16 +1,20 @@
-"""Where a client finds the service, and what it makes of a refusal."""
+"""Connecting to the service, and describing its errors."""
+
+from typing import Any
 
 import httpx2
 import pytest
 from pydantic import SecretStr
 
-from {{ cookiecutter.__package_name }}.client import (
+from streaming_api.settings import Settings
+from streaming_api.streaming.client.service import (
     ClientError,
     connect,
+    describe_error,
     service_url,
 )
-from {{ cookiecutter.__package_name }}.client.service import refusal
-from {{ cookiecutter.__package_name }}.settings import Settings
+
+from ..variant import TOKENS
 
 
 @pytest.mark.parametrize(
@@ -23,28 +27,63 @@ from {{ cookiecutter.__package_name }}.settings import Settings
         ("localhost", "http://localhost:8000"),
     ],
 )
-def test_the_service_is_where_it_is_told_to_listen(host: str, url: str) -> None:
-    assert service_url(Settings(host=host)) == url
+def test_default_url_is_that_of_the_settings(host: str, url: str) -> None:
+    settings = Settings(host=host)
+
+    assert service_url(settings) == url
+    with connect(None, settings, timeout=1) as client:
+        assert client.base_url == url
 
 
-@pytest.mark.parametrize("url", ["", "127.0.0.1:8000", "ftp://host", "http://", "http://[::1"])
-def test_what_is_no_url_of_a_service_is_named(url: str) -> None:
-    with pytest.raises(ClientError, match=r"^--url='.*' is not accepted: http://HOST:PORT is"):
-        connect(url, Settings(), patience=1)
+@pytest.mark.parametrize("url", ["127.0.0.1:8000", "ftp://host", "http://", "http://[::1"])
+def test_invalid_url_is_named(url: str) -> None:
+    with pytest.raises(ClientError) as raised:
+        connect(url, Settings(), timeout=1)
+
+    assert str(raised.value) == (
+        f"Invalid --url={url!r}: expected a URL like http://127.0.0.1:8000."
+    )
 
 
-def test_a_refusal_is_told_by_its_problem_document_or_by_its_status(server: str) -> None:
+@pytest.mark.parametrize(
+    ("response", "description"),
+    [
+        ({"text": "<html>"}, "502 Bad Gateway"),
+        ({"json": {"detail": "Gone."}}, "502 Bad Gateway"),
+        (
+            {"json": {"detail": "Gone.", "title": "Bad Gateway"}, "media_type": True},
+            "502 Bad Gateway: Gone.",
+        ),
+        ({"json": {"title": "No upstream"}, "media_type": True}, "502 Bad Gateway: No upstream"),
+    ],
+)
+def test_error_is_described_by_status_and_detail(
+    response: dict[str, Any], description: str
+) -> None:
+    is_problem = response.pop("media_type", False)
+    headers = {"Content-Type": "application/problem+json; charset=utf-8"} if is_problem else {}
+
+    assert describe_error(httpx2.Response(502, headers=headers, **response)) == description
+
+
+def test_streamed_error_of_the_service_is_described(server: str) -> None:
     with (
-        connect(server, Settings(), patience=10) as client,
-        client.stream("GET", "/nowhere") as problem,
+        connect(server, Settings(), timeout=10) as client,
+        client.stream("GET", "/nowhere") as response,
     ):
-        assert refusal(problem) == "404 Not Found: Not Found"
-    assert refusal(httpx2.Response(502, text="<html>")) == "502 Bad Gateway"
+        assert describe_error(response) == "404 Not Found: Not Found"
 
 
+@pytest.mark.parametrize("seconds", [45, 0.5])
+def test_streams_without_data_time_out(seconds: float) -> None:
+    with connect("http://127.0.0.1", Settings(), timeout=seconds) as client:
+        assert client.timeout.read == seconds
+
+
+@pytest.mark.skipif(not TOKENS, reason="no tokens")
 @pytest.mark.parametrize(("token", "sent"), [(None, None), ("secret", "Bearer secret")])
-def test_the_token_of_the_settings_is_sent(token: str | None, sent: str | None) -> None:
+def test_token_of_the_settings_is_sent(token: str | None, sent: str | None) -> None:
     settings = Settings(api_token=SecretStr(token) if token else None)
 
-    with connect("http://127.0.0.1", settings, patience=1) as client:
+    with connect("http://127.0.0.1", settings, timeout=1) as client:
         assert client.headers.get("authorization") == sent

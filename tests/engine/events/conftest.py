@@ -1,81 +1,56 @@
-"""Brokers for the tests of the events, and settings that reach one."""
+"""Brokers for the tests of events."""
 
-#{% if cookiecutter.event_broker == "redis" %}
 from collections.abc import AsyncIterator
-#{% endif %}
 from typing import Protocol
 
 import pytest
 
-from {{ cookiecutter.__package_name }}.events.broker import Broker
-#{% if cookiecutter.event_broker == "redis" %}
-from {{ cookiecutter.__package_name }}.events.redis import RedisBroker
-#{% else %}
-from {{ cookiecutter.__package_name }}.events.memory import MemoryBroker
-#{% endif %}
-#{% if cookiecutter.ndjson or cookiecutter.csv %}
-from {{ cookiecutter.__package_name }}.exports import Database
-#{% endif %}
+from streaming_api.streaming.events.broker import Broker
+
+from ..variant import REDIS
+
+if REDIS:
+    from streaming_api.streaming.events.redis import RedisBroker
+else:
+    from streaming_api.streaming.events.memory import MemoryBroker
 
 
 class MakeBroker(Protocol):
-    """What the fixture `make_broker` gives."""
+    """The type of the fixture `make_broker`."""
 
     def __call__(
         self, *, history: int = 1000, history_seconds: float = 3600, buffer: int = 1000
     ) -> Broker:
-        """Return a broker with these limits."""
+        """Return a new broker with these limits."""
 
 
 @pytest.fixture
-def anyio_backend() -> str:
-    """The event loop that uvicorn runs on."""
-    return "asyncio"
-
-
-#{% if cookiecutter.ndjson or cookiecutter.csv %}
-@pytest.fixture(autouse=True)
-def no_sample_rows(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Save the time that it takes to make rows which no test of the events reads."""
-    monkeypatch.setattr(Database, "prepare", lambda database: None)
-
-
-#{% endif %}
-#{% if cookiecutter.event_broker == "redis" %}
-@pytest.fixture
-async def make_broker(redis_url: str) -> AsyncIterator[MakeBroker]:
-    """A maker of brokers, which all share one server."""
-    brokers: list[RedisBroker] = []
+async def make_broker(request: pytest.FixtureRequest) -> AsyncIterator[MakeBroker]:
+    """A function that returns a new broker; those of Redis share one server."""
+    brokers: list[Broker] = []
+    redis_url: str = request.getfixturevalue("redis_url") if REDIS else ""
 
     def make(
         *, history: int = 1000, history_seconds: float = 3600, buffer: int = 1000
-    ) -> RedisBroker:
-        broker = RedisBroker(
-            redis_url, history=history, history_seconds=history_seconds, buffer=buffer
-        )
+    ) -> Broker:
+        broker: Broker
+        if REDIS:
+            broker = RedisBroker(
+                redis_url, history=history, history_seconds=history_seconds, buffer=buffer
+            )
+        else:
+            broker = MemoryBroker(
+                history=history, history_seconds=history_seconds, max_topics=1000, buffer=buffer
+            )
         brokers.append(broker)
         return broker
 
     yield make
     for broker in brokers:
         await broker.close()
-#{% else %}
-@pytest.fixture
-async def make_broker() -> MakeBroker:
-    """A maker of brokers."""
-
-    def make(
-        *, history: int = 1000, history_seconds: float = 3600, buffer: int = 1000
-    ) -> MemoryBroker:
-        return MemoryBroker(
-            history=history, history_seconds=history_seconds, max_topics=1000, buffer=buffer
-        )
-
-    return make
-#{% endif %}
 
 
 @pytest.fixture
 async def broker(make_broker: MakeBroker) -> Broker:
-    """A broker that nothing was published to."""
+    """A broker without events."""
     return make_broker()

@@ -1,4 +1,4 @@
-"""Streams of events from a real server: how they begin, stall, break and end."""
+"""Event streams of a real server: how they start, stall, fail and end."""
 
 import asyncio
 import socket
@@ -11,20 +11,22 @@ from fastapi import FastAPI, Request, Response
 from httpx2 import Client, HTTPTransport, ServerSentEvent, TransportError
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from {{ cookiecutter.__package_name }}.events.routes import broker_of
-from {{ cookiecutter.__package_name }}.events.subscription import Subscription
-from {{ cookiecutter.__package_name }}.settings import Settings
+from streaming_api.settings import Settings
+from streaming_api.streaming.events.routes import get_broker
+from streaming_api.streaming.events.subscription import Subscription
+
+from ..variant import REQUEST_ID
 
 
 @pytest.fixture
 def settings(settings: Settings) -> Settings:
-    """Limits that tests reach, and one that ends a stream which a test would wait for in vain."""
+    """Low limits, and one that ends a stream without the expected event."""
     limits = {"heartbeat_seconds": 0.05, "subscriber_buffer": 8, "max_stream_seconds": 20}
     return settings.model_copy(update=limits)
 
 
 class WaitingMiddleware:
-    """Makes every send wait and need a task, so that streams are served the plain way."""
+    """Makes each `send` wait, and need a task."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -38,26 +40,26 @@ class WaitingMiddleware:
         await self.app(scope, receive, send_later)
 
 
-async def pass_on(
+async def call(
     request: Request, call_next: Callable[[Request], Awaitable[Response]]
 ) -> Response:
     return await call_next(request)
 
 
-@pytest.fixture(params=["driven", "plain"])
+@pytest.fixture(params=["at-once", "later"])
 def app(request: pytest.FixtureRequest, app: FastAPI) -> FastAPI:
-    """An application whose streams are served in either way."""
+    """The application, on a server whose `send` completes in one step or waits."""
     match request.param:
-        case "plain":
+        case "later":
             app.add_middleware(WaitingMiddleware)
         case "http-middleware":
-            app.middleware("http")(pass_on)
+            app.middleware("http")(call)
     return app
 
 
 @pytest.fixture
 def http(server: str) -> Iterator[Client]:
-    """A client that waits for longer than any event takes."""
+    """A client with a long timeout."""
     with Client(base_url=server, timeout=30) as http:
         yield http
 
@@ -67,21 +69,21 @@ def publish(http: Client, data: object) -> str:
     return id
 
 
-def test_the_first_bytes_leave_at_once(http: Client) -> None:
+def test_first_bytes_are_sent_at_once(http: Client) -> None:
     with http.stream("GET", "/events/test") as response:
         lines = list(islice(response.iter_lines(), 3))
 
     assert lines == ["retry: 2000", "event: ready", 'data: {"topics":["test"]}']
 
 
-def test_an_idle_stream_has_a_heartbeat(http: Client) -> None:
+def test_idle_stream_has_heartbeats(http: Client) -> None:
     with http.stream("GET", "/events/test") as response:
         heartbeats = (line for line in response.iter_lines() if line.startswith(":"))
 
         assert list(islice(heartbeats, 3)) == [": heartbeat"] * 3
 
 
-def test_a_published_event_arrives_at_once(http: Client) -> None:
+def test_published_event_is_sent_at_once(http: Client) -> None:
     with http.sse("/events/test") as source:
         stream = iter(source)
         next(stream)
@@ -91,7 +93,7 @@ def test_a_published_event_arrives_at_once(http: Client) -> None:
             assert next(stream) == ServerSentEvent("message", str(number), id)
 
 
-def test_reconnecting_with_last_event_id_loses_nothing(http: Client) -> None:
+def test_reconnecting_client_loses_no_event(http: Client) -> None:
     seen: list[object] = []
     last_event_id = ""
 
@@ -112,7 +114,7 @@ def test_reconnecting_with_last_event_id_loses_nothing(http: Client) -> None:
     assert seen == [*range(24)]
 
 
-def test_a_client_that_is_cut_off_before_its_first_event_resumes_by_ready(http: Client) -> None:
+def test_client_without_event_resumes_by_ready(http: Client) -> None:
     publish(http, "before")
     with http.sse("/events/test") as source:
         ready = next(iter(source))
@@ -125,7 +127,7 @@ def test_a_client_that_is_cut_off_before_its_first_event_resumes_by_ready(http: 
     assert events[1].json() == "between"
 
 
-def test_a_slow_reader_is_cut_off_and_catches_up_while_others_get_everything(
+def test_slow_reader_is_disconnected_and_resumes_without_loss(
     http: Client, server: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     small_window = [(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)]
@@ -149,8 +151,8 @@ def test_a_slow_reader_is_cut_off_and_catches_up_while_others_get_everything(
     assert [event.data.partition(",")[0] for event in seen[1:]] == [f"[{n}" for n in range(100)]
 
 
-class BrokenBroker:
-    """A broker that fails once a stream is under way."""
+class FailingBroker:
+    """A broker that fails once a stream has started."""
 
     async def is_over(self, *_: object) -> bool:
         return False
@@ -162,27 +164,25 @@ class BrokenBroker:
         yield subscription
 
 
-def test_a_failure_inside_of_a_stream_is_an_event(
+def test_failure_of_started_stream_is_an_event(
     app: FastAPI, http: Client, caplog: pytest.LogCaptureFixture
 ) -> None:
-    app.dependency_overrides[broker_of] = BrokenBroker
+    app.dependency_overrides[get_broker] = FailingBroker
 
     with http.sse("/events/test") as source:
         ready, error = source
 
     assert (ready.event, error.event) == ("ready", "stream-error")
-#{% if cookiecutter.request_id %}
-    request_id = source.response.headers["x-request-id"]
-    assert error.json() == {"title": "The stream failed.", "request_id": request_id}
-    assert request_id in caplog.text
-#{% else %}
-    assert error.json() == {"title": "The stream failed."}
-#{% endif %}
+    problem = {"title": "The stream failed."}
+    if REQUEST_ID:
+        problem["request_id"] = source.response.headers["x-request-id"]
+        assert problem["request_id"] in caplog.text
+    assert error.json() == problem
     assert "ConnectionError: the broker is gone" in caplog.text
     assert "reason=error" in caplog.text
 
 
-def test_one_client_has_a_limited_number_of_streams(http: Client, settings: Settings) -> None:
+def test_streams_of_one_client_are_limited(http: Client, settings: Settings) -> None:
     with ExitStack() as streams:
         for _ in range(settings.max_streams_per_client):
             stream = streams.enter_context(http.stream("GET", "/events/test"))
@@ -194,7 +194,7 @@ def test_one_client_has_a_limited_number_of_streams(http: Client, settings: Sett
     assert response.headers["content-type"] == "application/problem+json"
 
 
-def test_a_server_that_stops_says_when_to_come_back(app: FastAPI, http: Client) -> None:
+def test_shutdown_sends_the_reconnection_time(app: FastAPI, http: Client) -> None:
     async def drain() -> None:
         app.state.streams.drain()
 
@@ -209,12 +209,12 @@ def test_a_server_that_stops_says_when_to_come_back(app: FastAPI, http: Client) 
     milliseconds = int(retry.removeprefix("retry: "))
     assert 1000 <= milliseconds < 5000
     assert blank == ""
-    refused = http.get("/events/test")
-    assert refused.status_code == 503
-    assert refused.headers["retry-after"] == "1"
+    rejected = http.get("/events/test")
+    assert rejected.status_code == 503
+    assert rejected.headers["retry-after"] == "1"
 
 
-def test_a_job_is_followed_to_its_end_and_not_again(http: Client) -> None:
+def test_finished_job_is_streamed_once(http: Client) -> None:
     location = http.post("/jobs", json={"steps": 2, "interval": 0.01}).headers["location"]
 
     with http.sse(location) as source:
@@ -226,7 +226,7 @@ def test_a_job_is_followed_to_its_end_and_not_again(http: Client) -> None:
 
 
 @pytest.mark.parametrize("app", ["http-middleware"], indirect=True)
-def test_a_job_is_followed_through_middleware_whose_send_always_waits(http: Client) -> None:
+def test_job_is_streamed_through_http_middleware(http: Client) -> None:
     location = http.post("/jobs", json={"steps": 3, "interval": 0.1}).headers["location"]
 
     with http.sse(location) as source:

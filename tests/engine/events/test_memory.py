@@ -1,22 +1,28 @@
-"""What is special about the memory of one process: it forgets, and says so."""
+"""The broker in memory: expiry, eviction and the check for one process."""
 
 import time
-from collections.abc import Sequence
 
 import pytest
-from anyio import create_task_group, fail_after, move_on_after, run, wait_all_tasks_blocked
+from anyio import run
 from hypothesis import given
+from hypothesis import settings as configured
 from hypothesis import strategies as st
 
-from {{ cookiecutter.__package_name }}.events.broker import EARLIEST
-from {{ cookiecutter.__package_name }}.events.memory import MemoryBroker
-from {{ cookiecutter.__package_name }}.events.wire import Event
+from streaming_api.main import create_app
+from streaming_api.streaming.events.broker import EARLIEST
+from streaming_api.streaming.events.memory import (
+    MemoryBroker,
+    configured_workers,
+    require_one_worker,
+)
+
+from .subscriptions import next_events, numbers
 
 pytestmark = pytest.mark.anyio
 
 
 class Clock:
-    """A clock that stands still until it is told."""
+    """A clock that tests advance."""
 
     now = 1000.0
 
@@ -26,167 +32,222 @@ class Clock:
 
 @pytest.fixture
 def clock() -> Clock:
+    """The clock of the broker."""
     return Clock()
 
 
 @pytest.fixture
 def broker(clock: Clock) -> MemoryBroker:
-    """A broker that remembers ten events for a minute, of two topics that nobody follows."""
+    """A broker that keeps ten events for a minute, and two topics without subscribers."""
     return MemoryBroker(history=10, history_seconds=60, max_topics=2, buffer=10, clock=clock)
 
 
-async def replay(broker: MemoryBroker, topic: str, last_event_id: str) -> tuple[list[bytes], bool]:
-    """Return the data that a subscription starts with, and whether it is a reset."""
-    events: Sequence[Event] = ()
+async def replay(broker: MemoryBroker, topic: str, last_event_id: str) -> tuple[list[int], bool]:
+    """Return the numbers that a subscription starts with, and whether it is a reset."""
     async with broker.subscribe([topic], last_event_id) as subscription:
-        with move_on_after(0):
-            events = await subscription.next()
-    return [event.data for event in events], subscription.reset
+        return numbers(subscription.take()), subscription.reset
 
 
-async def test_events_expire(broker: MemoryBroker, clock: Clock) -> None:
-    first = await broker.publish("a", b"1")
+async def test_old_events_expire(broker: MemoryBroker, clock: Clock) -> None:
+    first = await broker.publish("a", 1)
     clock.now += 40
-    second = await broker.publish("a", b"2")
-    third = await broker.publish("a", b"3")
+    second = await broker.publish("a", 2)
+    third = await broker.publish("a", 3)
     clock.now += 40
 
-    assert await replay(broker, "a", EARLIEST) == ([b"2", b"3"], False)
-    assert await replay(broker, "a", first) == ([b"2", b"3"], False)
+    assert await replay(broker, "a", EARLIEST) == ([2, 3], False)
+    assert await replay(broker, "a", first) == ([2, 3], False)
     clock.now += 40
     assert await replay(broker, "a", second) == ([], True)
     assert await replay(broker, "a", third) == ([], False)
 
 
-async def test_the_least_recently_used_topic_is_forgotten_first(broker: MemoryBroker) -> None:
-    await broker.publish("a", b"1")
-    await broker.publish("b", b"2")
-    await broker.publish("a", b"3")
-    await broker.publish("c", b"4")
+async def test_least_recently_used_topic_is_evicted_first(broker: MemoryBroker) -> None:
+    await broker.publish("a", 1)
+    await broker.publish("b", 2)
+    await broker.publish("a", 3)
+    await broker.publish("c", 4)
 
-    assert await replay(broker, "a", EARLIEST) == ([b"1", b"3"], False)
+    assert await replay(broker, "a", EARLIEST) == ([1, 3], False)
     assert await replay(broker, "b", EARLIEST) == ([], False)
-    assert await replay(broker, "c", EARLIEST) == ([b"4"], False)
+    assert await replay(broker, "c", EARLIEST) == ([4], False)
 
 
-async def test_a_topic_that_was_forgotten_may_have_lost_events(broker: MemoryBroker) -> None:
-    first = await broker.publish("a", b"1")
+async def test_evicted_topic_is_reset(broker: MemoryBroker) -> None:
+    first = await broker.publish("a", 1)
     for topic in "abc":
-        await broker.publish(topic, b"2")
+        await broker.publish(topic, 2)
 
     assert await replay(broker, "a", first) == ([], True)
 
 
-async def test_a_topic_that_is_followed_is_kept(broker: MemoryBroker) -> None:
-    await broker.publish("a", b"1")
+async def test_topic_with_subscriber_is_not_evicted(broker: MemoryBroker) -> None:
+    await broker.publish("a", 1)
     async with broker.subscribe(["a"], None):
         for topic in "bcde":
-            await broker.publish(topic, b"2")
+            await broker.publish(topic, 2)
 
-        assert await replay(broker, "a", EARLIEST) == ([b"1"], False)
+        assert await replay(broker, "a", EARLIEST) == ([1], False)
         assert await replay(broker, "b", EARLIEST) == ([], False)
 
 
-async def test_a_topic_that_is_not_used_is_forgotten(broker: MemoryBroker, clock: Clock) -> None:
-    first = await broker.publish("a", b"1")
+async def test_unused_topic_expires(broker: MemoryBroker, clock: Clock) -> None:
+    first = await broker.publish("a", 1)
     clock.now += 61
 
-    second = await broker.publish("b", b"2")
+    second = await broker.publish("b", 2)
 
     assert list(broker._topics) == ["b"]
     assert await replay(broker, "a", first) == ([], False)
     assert await replay(broker, "b", second) == ([], False)
 
 
-async def test_followers_of_other_topics_do_not_shorten_the_memory(broker: MemoryBroker) -> None:
+async def test_topics_with_subscribers_evict_no_others(broker: MemoryBroker) -> None:
     async with broker.subscribe(["a", "b", "c", "d"], None):
-        await broker.publish("e", b"1")
+        await broker.publish("e", 1)
 
-        assert await replay(broker, "e", EARLIEST) == ([b"1"], False)
+        assert await replay(broker, "e", EARLIEST) == ([1], False)
 
 
-async def test_a_finished_topic_is_forgotten_in_the_end(broker: MemoryBroker, clock: Clock) -> None:
-    done = await broker.finish("a", b"1")
+async def test_finished_topic_expires(broker: MemoryBroker, clock: Clock) -> None:
+    done = await broker.finish("a", 1)
     assert await broker.is_over(["a"], done)
     clock.now += 61
 
-    await broker.publish("b", b"2")
+    await broker.publish("b", 2)
 
     assert not await broker.is_over(["a"], done)
-    await broker.publish("a", b"3")
+    await broker.publish("a", 3)
 
 
-async def test_a_finished_topic_whose_events_expired_is_still_over(
-    broker: MemoryBroker, clock: Clock
-) -> None:
-    done = await broker.finish("a", b"1")
+async def test_finished_topic_without_events_is_over(broker: MemoryBroker, clock: Clock) -> None:
+    done = await broker.finish("a", 1)
     clock.now += 61
 
     async with broker.subscribe(["a"], EARLIEST) as subscription:
-        assert not await subscription.next()
+        assert not await next_events(subscription)
         assert await broker.is_over(["a"], subscription.position)
     assert await broker.is_over(["a"], done)
 
 
-async def test_topics_that_were_only_asked_for_take_no_memory(broker: MemoryBroker) -> None:
-    await broker.publish("a", b"1")
+async def test_topic_without_events_takes_no_memory(broker: MemoryBroker) -> None:
+    await broker.publish("a", 1)
 
     for number in range(100):
         async with broker.subscribe([f"silent-{number}"], None):
             pass
-    with pytest.raises(ValueError, match="not one line"):
-        await broker.publish("bad", b"2", "two\nlines")
+    with pytest.raises(ValueError, match="expected one line"):
+        await broker.publish("bad", 2, "two\nlines")
 
     assert list(broker._topics) == ["a"]
 
 
-async def test_an_id_of_an_earlier_life_is_unknown_in_the_next(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+async def test_id_of_another_process_is_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
     starts = iter([1_764_000_000_000_000_000, 1_764_000_000_001_000_000])
     monkeypatch.setattr(time, "time_ns", lambda: next(starts))
     earlier, later = (
         MemoryBroker(history=10, history_seconds=60, max_topics=2, buffer=10) for _ in range(2)
     )
-    old = await earlier.publish("a", b"1")
-    new = await later.publish("a", b"2")
+    old = await earlier.publish("a", 1)
+    new = await later.publish("a", 2)
 
     assert old < new
-    assert await replay(later, "a", old) == ([b"2"], True)
-    assert await replay(earlier, "a", new) == ([b"1"], True)
+    assert await replay(later, "a", old) == ([2], True)
+    assert await replay(earlier, "a", new) == ([1], True)
 
 
-async def test_an_id_that_is_still_to_come_is_unknown(broker: MemoryBroker) -> None:
-    id = await broker.finish("a", b"1")
-    to_come = f"{id[:-1]}9"
+async def test_future_id_is_unknown(broker: MemoryBroker) -> None:
+    id = await broker.finish("a", 1)
+    future = f"{id[:-1]}9"
 
-    assert await replay(broker, "a", to_come) == ([b"1"], True)
-    assert not await broker.is_over(["a"], to_come)
+    assert await replay(broker, "a", future) == ([1], True)
+    assert not await broker.is_over(["a"], future)
 
 
+@configured(deadline=None)
 @given(st.text() | st.text("0123456789-", min_size=26, max_size=26))
-def test_only_an_id_that_was_given_out_has_seen_anything(id: str) -> None:
-    async def asked() -> tuple[str, bool]:
+def test_topic_is_over_for_issued_ids_only(id: str) -> None:
+    async def finish() -> tuple[str, bool]:
         broker = MemoryBroker(history=1, history_seconds=60, max_topics=2, buffer=1)
-        last = await broker.finish("news", b"1")
+        last = await broker.finish("news", 1)
         return last, await broker.is_over(["news"], id)
 
-    last, seen = run(asked)
-    assert seen is (id == last)
+    last, is_over = run(finish)
+    assert is_over is (id == last)
 
 
-async def test_events_that_come_at_once_wake_a_reader_once(broker: MemoryBroker) -> None:
-    received: list[int] = []
+async def test_failed_subscription_stops_no_other(broker: MemoryBroker) -> None:
+    async with broker.subscribe(["a"], None) as failed, broker.subscribe(["a"], None) as other:
+        failed.fail(ConnectionError())
+        await broker.publish("a", 1)
 
-    async with broker.subscribe(["a"], None) as subscription, create_task_group() as tasks:
+        with pytest.raises(ConnectionError):
+            failed.take()
+        assert numbers(other.take()) == [1]
 
-        async def read() -> None:
-            with fail_after(10):
-                received.append(len(await subscription.next()))
 
-        tasks.start_soon(read)
-        await wait_all_tasks_blocked()
-        await broker.publish("a", b"1")
-        await broker.publish("a", b"2")
+def start_with(
+    monkeypatch: pytest.MonkeyPatch, command: str, environment: dict[str, str]
+) -> None:
+    """Let this process seem to be started with `command`."""
+    for name in ("UVICORN_WORKERS", "WEB_CONCURRENCY"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr("sys.argv", command.split())
 
-    assert received == [2]
+
+@pytest.mark.parametrize(
+    ("command", "environment"),
+    [
+        ("bin/uvicorn --port 1 --workers 2 app", {}),
+        ("uvicorn/__main__.py app --workers=2", {"WEB_CONCURRENCY": "1"}),
+        ("bin/uvicorn app", {"WEB_CONCURRENCY": "2"}),
+        ("bin/uvicorn app", {"UVICORN_WORKERS": "2", "WEB_CONCURRENCY": "1"}),
+        ("bin/gunicorn --worker-class asgi -w 2 app", {}),
+        ("gunicorn/__main__.py -w2 app", {}),
+        ("bin/gunicorn app", {"WEB_CONCURRENCY": "2"}),
+        ("bin/fastapi run --workers 2", {}),
+    ],
+)
+def test_application_exits_with_several_workers(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    command: str,
+    environment: dict[str, str],
+) -> None:
+    start_with(monkeypatch, command, environment)
+
+    with pytest.raises(SystemExit) as exit_info:
+        create_app()
+
+    message = capsys.readouterr().err
+    assert message.startswith("Invalid number of workers 2 ")
+    assert message.count("\n") == 1
+    assert exit_info.value.code == 3, "uvicorn and gunicorn would start the worker again"
+
+
+@pytest.mark.parametrize(
+    ("command", "environment"),
+    [
+        ("bin/uvicorn app", {}),
+        ("bin/uvicorn app", {"WEB_CONCURRENCY": "1"}),
+        ("bin/uvicorn app --workers 1", {"WEB_CONCURRENCY": "2"}),
+        ("bin/gunicorn --worker-connections 2 app", {}),
+        ("bin/pytest --workers 2", {}),
+        ("pytest/__main__.py", {"WEB_CONCURRENCY": "2"}),
+        ("bin/streaming-api serve", {"WEB_CONCURRENCY": "2"}),
+    ],
+)
+def test_workers_of_one_process_are_one(
+    monkeypatch: pytest.MonkeyPatch, command: str, environment: dict[str, str]
+) -> None:
+    start_with(monkeypatch, command, environment)
+
+    assert configured_workers() == 1
+
+
+def test_number_of_workers_can_be_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    start_with(monkeypatch, "bin/uvicorn app --workers 2", {})
+
+    require_one_worker(1)

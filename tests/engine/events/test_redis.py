@@ -1,4 +1,4 @@
-"""What is special about Redis: it is shared by processes, goes away, comes back, and may forget."""
+"""The broker of Redis: shared by processes, restarted, unavailable, and with lost data."""
 
 import asyncio
 import signal
@@ -15,9 +15,11 @@ from fastapi.testclient import TestClient
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from {{ cookiecutter.__package_name }}.events import redis as module
-from {{ cookiecutter.__package_name }}.events.broker import EARLIEST, TopicFinished
-from {{ cookiecutter.__package_name }}.events.redis import (
+from streaming_api.main import create_app
+from streaming_api.settings import Settings
+from streaming_api.streaming.events import redis as module
+from streaming_api.streaming.events.broker import EARLIEST, TopicFinished
+from streaming_api.streaming.events.redis import (
     CLOCK,
     ID,
     MAX_CONNECTIONS,
@@ -26,24 +28,25 @@ from {{ cookiecutter.__package_name }}.events.redis import (
     TOPICS,
     EventsLost,
     RedisBroker,
-    keys_of,
+    life_of,
+    number_of,
+    stream_id,
+    topic_keys,
 )
-from {{ cookiecutter.__package_name }}.events.subscription import Subscription
-from {{ cookiecutter.__package_name }}.main import create_app
-from {{ cookiecutter.__package_name }}.settings import Settings
+from streaming_api.streaming.events.subscription import Subscription
 
+from ...redis_server import RedisServer
 from .conftest import MakeBroker
-from .redis_server import RedisServer
-from .test_broker import PATIENCE, numbers, publish, take
+from .subscriptions import TIMEOUT, next_events, numbers, publish, take
 
 pytestmark = pytest.mark.anyio
 
-KEEPS_ALL = ("--appendonly", "yes", "--appendfsync", "always")
+DURABLE = ("--appendonly", "yes", "--appendfsync", "always")
 
 
 @pytest.fixture
 def start_server() -> Iterator[Callable[..., RedisServer]]:
-    """A function that starts a server of the test's own, with options of `redis-server`."""
+    """A function that starts a private server with options of `redis-server`."""
     servers: list[RedisServer] = []
 
     def start(*options: str) -> RedisServer:
@@ -60,9 +63,14 @@ def start_server() -> Iterator[Callable[..., RedisServer]]:
 
 @pytest.fixture
 async def redis(redis_url: str) -> AsyncIterator[Redis]:
-    """A connection past the broker."""
+    """A connection that does not belong to a broker."""
     async with Redis.from_url(redis_url) as redis:
         yield redis
+
+
+def time_of(id: str) -> int:
+    """Return the time of an event in milliseconds."""
+    return int(stream_id(id).partition("-")[0])
 
 
 def broker_of(server: RedisServer) -> RedisBroker:
@@ -70,24 +78,24 @@ def broker_of(server: RedisServer) -> RedisBroker:
 
 
 async def publish_when_possible(broker: RedisBroker, topic: str, number: int) -> str:
-    with fail_after(PATIENCE):
+    with fail_after(TIMEOUT):
         while True:
             try:
-                return await broker.publish(topic, b"%d" % number)
+                return await broker.publish(topic, number)
             except RedisError:
                 await sleep(0.01)
 
 
 async def pass_time(redis: Redis, seconds: int) -> None:
-    """Set the clock of the broker forward; the one of the machine stays behind."""
+    """Advance the clock of the data, and leave that of the machine behind."""
     newest: Any = await redis.hget(CLOCK, "newest")
     milliseconds, number = newest.decode().split("-")
     await redis.hset(CLOCK, "newest", f"{int(milliseconds) + seconds * 1000}-{number}")
 
 
 async def expect_loss(subscription: Subscription) -> None:
-    with fail_after(PATIENCE), pytest.raises(EventsLost):
-        await subscription.next()
+    with fail_after(TIMEOUT), pytest.raises(EventsLost):
+        await next_events(subscription)
 
 
 async def test_processes_share_topics(make_broker: MakeBroker) -> None:
@@ -95,17 +103,17 @@ async def test_processes_share_topics(make_broker: MakeBroker) -> None:
 
     async with one.subscribe(["a"], None) as here, other.subscribe(["a"], None) as there:
         ids = [*await publish(one, "a", 1), *await publish(other, "a", 2)]
-        ids.append(await one.finish("a", b"3"))
+        ids.append(await one.finish("a", 3))
 
         assert numbers(await take(here, 3)) == numbers(await take(there, 3)) == [1, 2, 3]
     assert ids == sorted(set(ids))
     assert all(ID.fullmatch(id) for id in ids)
     assert await other.is_over(["a"], ids[-1])
     with pytest.raises(TopicFinished):
-        await other.publish("a", b"4")
+        await other.publish("a", 4)
 
 
-async def test_processes_that_publish_at_once_keep_the_order(make_broker: MakeBroker) -> None:
+async def test_concurrent_processes_agree_on_the_order(make_broker: MakeBroker) -> None:
     one, other = make_broker(), make_broker()
 
     async with one.subscribe(["a", "b"], None) as here, other.subscribe(["a", "b"], None) as there:
@@ -131,7 +139,7 @@ async def test_subscribers_share_connections_and_events(
         ]
         async with create_task_group() as tasks:
             for _ in range(200):
-                tasks.start_soon(broker.publish, "a", b"1")
+                tasks.start_soon(broker.publish, "a", 1)
         connections = len(await redis.client_list()) - 1
         received = [await take(subscription, 200) for subscription in subscriptions]
         replayed = []
@@ -145,17 +153,17 @@ async def test_subscribers_share_connections_and_events(
         assert all(event is first for event, first in zip(events, received[0], strict=True))
 
 
-async def test_a_restart_that_keeps_the_data_loses_nothing(
+async def test_restart_with_all_data_loses_nothing(
     start_server: Callable[..., RedisServer],
 ) -> None:
-    server = start_server(*KEEPS_ALL)
+    server = start_server(*DURABLE)
     broker, other = broker_of(server), broker_of(server)
 
     async with broker.subscribe(["a"], None) as subscription:
         ids = await publish(other, "a", 1)
         server.stop(signal.SIGKILL)
         with pytest.raises(RedisError):
-            await other.publish("a", b"0")
+            await other.publish("a", 0)
         server.start()
         ids.append(await publish_when_possible(other, "a", 2))
 
@@ -167,14 +175,14 @@ async def test_a_restart_that_keeps_the_data_loses_nothing(
     await other.close()
 
 
-async def test_a_restart_that_loses_the_data_is_told(
+async def test_restart_without_data_fails_subscriptions(
     start_server: Callable[..., RedisServer],
 ) -> None:
     server = start_server()
     broker = broker_of(server)
 
     async with broker.subscribe(["a"], None) as subscription:
-        before = await broker.publish("a", b"1")
+        before = await broker.publish("a", 1)
         await take(subscription, 1)
         server.stop(signal.SIGKILL)
         server.start()
@@ -189,7 +197,7 @@ async def test_a_restart_that_loses_the_data_is_told(
     assert before < after
 
 
-async def test_a_restart_that_loses_the_newest_events_is_told(
+async def test_restart_with_old_data_fails_subscriptions(
     start_server: Callable[..., RedisServer],
 ) -> None:
     server = start_server()
@@ -212,14 +220,14 @@ async def test_a_restart_that_loses_the_newest_events_is_told(
     assert subscription.reset
 
 
-async def test_a_process_that_has_seen_more_than_redis_holds_ends_its_life(
+async def test_publish_to_older_data_ends_its_life(
     make_broker: MakeBroker, redis: Redis
 ) -> None:
-    seer, other = make_broker(), make_broker()
-    kept, _ = await publish(seer, "a", 1, 2)
-    await redis.hset(CLOCK, "newest", kept[14:])
+    one, other = make_broker(), make_broker()
+    kept, _ = await publish(one, "a", 1, 2)
+    await redis.hset(CLOCK, "newest", stream_id(kept))
 
-    later, *_ = await publish(seer, "a", 3)
+    later, *_ = await publish(one, "a", 3)
 
     assert kept < later
     async with other.subscribe(["a"], kept) as subscription:
@@ -228,25 +236,25 @@ async def test_a_process_that_has_seen_more_than_redis_holds_ends_its_life(
         assert not subscription.reset
 
 
-async def test_lost_events_are_noticed_though_new_ones_took_their_numbers(
+async def test_numbers_used_again_fail_subscriptions(
     make_broker: MakeBroker, redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "IDLE_SECONDS", 60)
-    seer, other = make_broker(), make_broker()
-    async with seer.subscribe(["a"], None) as subscription:
-        kept, _ = await publish(seer, "a", 1, 2)
+    one, other = make_broker(), make_broker()
+    async with one.subscribe(["a"], None) as subscription:
+        kept, _ = await publish(one, "a", 1, 2)
         await take(subscription, 2)
-        await redis.hset(CLOCK, "newest", kept[14:])
+        await redis.hset(CLOCK, "newest", stream_id(kept))
 
         await publish(other, "a", 3)
 
         await expect_loss(subscription)
-    await publish(seer, "a", 4)
+    await publish(one, "a", 4)
     async with other.subscribe(["a"], kept) as subscription:
         assert subscription.reset
 
 
-async def test_a_flush_is_told_to_streams_that_saw_nothing_yet(
+async def test_flush_fails_subscriptions_without_events(
     make_broker: MakeBroker, redis: Redis
 ) -> None:
     broker = make_broker()
@@ -259,7 +267,7 @@ async def test_a_flush_is_told_to_streams_that_saw_nothing_yet(
 
 
 @pytest.mark.parametrize("published", [[], [1]])
-async def test_a_process_that_was_left_behind_tells_its_streams(
+async def test_gap_in_numbers_fails_subscriptions(
     make_broker: MakeBroker, redis: Redis, monkeypatch: pytest.MonkeyPatch, published: list[int]
 ) -> None:
     monkeypatch.setattr(module, "IDLE_SECONDS", 0.05)
@@ -275,18 +283,18 @@ async def test_a_process_that_was_left_behind_tells_its_streams(
         await expect_loss(subscription)
 
 
-async def test_while_redis_is_away_nothing_is_claimed_and_streams_wait(
+async def test_unavailable_redis_raises_and_subscriptions_wait(
     start_server: Callable[..., RedisServer],
 ) -> None:
-    server = start_server(*KEEPS_ALL)
+    server = start_server(*DURABLE)
     broker = broker_of(server)
     async with broker.subscribe(["a"], None) as waiting:
         server.stop()
 
         with pytest.raises(RedisError):
-            await broker.publish("a", b"1")
+            await broker.publish("a", 1)
         with pytest.raises(RedisError):
-            await broker.finish("a", b"1")
+            await broker.finish("a", 1)
         with pytest.raises(RedisError):
             await broker.is_over(["a"], EARLIEST)
         with pytest.raises(RedisError):
@@ -295,30 +303,30 @@ async def test_while_redis_is_away_nothing_is_claimed_and_streams_wait(
             await broker.ping()
         server.start()
         await broker.ping()
-        await broker.publish("a", b"2")
+        await broker.publish("a", 2)
 
         assert numbers(await take(waiting, 1)) == [2]
     await broker.close()
 
 
-async def test_a_restart_between_two_publishes_is_no_error(
+async def test_restart_between_two_publishes_is_no_error(
     start_server: Callable[..., RedisServer],
 ) -> None:
-    server = start_server(*KEEPS_ALL)
+    server = start_server(*DURABLE)
     broker = broker_of(server)
-    first = await broker.publish("a", b"1")
+    first = await broker.publish("a", 1)
     server.stop()
     server.start()
     await sleep(0.01)
 
-    second = await broker.publish("a", b"2")
+    second = await broker.publish("a", 2)
 
-    assert first[:13] == second[:13]
+    assert life_of(first) == life_of(second)
     assert first < second
     await broker.close()
 
 
-async def test_a_redis_that_hangs_is_an_error(
+async def test_redis_without_response_raises(
     start_server: Callable[..., RedisServer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "TIMEOUT_SECONDS", 0.2)
@@ -328,7 +336,7 @@ async def test_a_redis_that_hangs_is_an_error(
     server.pause()
 
     with pytest.raises(RedisError):
-        await broker.publish("a", b"1")
+        await broker.publish("a", 1)
     with pytest.raises(RedisError):
         await broker.ping()
     server.resume()
@@ -336,7 +344,7 @@ async def test_a_redis_that_hangs_is_an_error(
     await broker.close()
 
 
-async def test_a_full_redis_stores_nothing_and_keeps_streams_open(
+async def test_full_redis_raises_and_subscriptions_wait(
     start_server: Callable[..., RedisServer],
 ) -> None:
     server = start_server()
@@ -349,7 +357,7 @@ async def test_a_full_redis_stores_nothing_and_keeps_streams_open(
         await redis.config_set("maxmemory", 1)
 
         with pytest.raises(RedisError):
-            await broker.publish("a", b"0")
+            await broker.publish("a", 0)
         with pytest.raises(RedisError):
             await broker.ping()
         await redis.config_set("maxmemory", 0)
@@ -359,7 +367,7 @@ async def test_a_full_redis_stores_nothing_and_keeps_streams_open(
     await broker.close()
 
 
-async def test_a_wrong_password_is_an_error(start_server: Callable[..., RedisServer]) -> None:
+async def test_wrong_password_raises(start_server: Callable[..., RedisServer]) -> None:
     server = start_server()
     async with Redis.from_url(server.url) as redis:
         await redis.config_set("requirepass", "right")
@@ -369,34 +377,34 @@ async def test_a_wrong_password_is_an_error(start_server: Callable[..., RedisSer
     with pytest.raises(RedisError):
         await broker.ping()
     with pytest.raises(RedisError):
-        await broker.publish("a", b"1")
+        await broker.publish("a", 1)
     await broker.close()
 
 
-async def test_what_waits_for_redis_can_be_cancelled_at_any_time(make_broker: MakeBroker) -> None:
+async def test_publish_can_be_cancelled_at_any_step(make_broker: MakeBroker) -> None:
     broker = make_broker()
     await broker.ping()
 
     async def publish_for_ever() -> None:
         while True:
-            await broker.publish("a", b"1")
+            await broker.publish("a", 1)
 
     for steps in range(50):
         task = asyncio.create_task(publish_for_ever())
         for _ in range(steps):
             await checkpoint()
         task.cancel()
-        await asyncio.wait([task], timeout=PATIENCE)
+        await asyncio.wait([task], timeout=TIMEOUT)
 
         assert task.cancelled()
 
 
-async def test_history_is_exact(make_broker: MakeBroker, redis: Redis) -> None:
+async def test_history_has_exact_length(make_broker: MakeBroker, redis: Redis) -> None:
     broker = make_broker(history=3)
 
     await publish(broker, "a", *range(200))
 
-    assert await redis.xlen(keys_of("a")[0]) == 3
+    assert await redis.xlen(topic_keys("a")[0]) == 3
     assert await redis.zcard(TOPICS) == 1
 
 
@@ -412,16 +420,16 @@ async def test_old_events_expire(make_broker: MakeBroker, redis: Redis) -> None:
             assert numbers(await take(subscription, 1)) == [3]
         assert subscription.reset is reset
     fourth, *_ = await publish(broker, "a", 4)
-    entries: Any = await redis.xrange(keys_of("a")[0])
-    assert [id.decode() for id, _ in entries] == [third[14:], fourth[14:]]
+    entries: Any = await redis.xrange(topic_keys("a")[0])
+    assert [id.decode() for id, _ in entries] == [stream_id(third), stream_id(fourth)]
 
 
-async def test_a_topic_that_is_forgotten_may_have_lost_events(
+async def test_expired_topic_is_reset(
     make_broker: MakeBroker, redis: Redis
 ) -> None:
     broker = make_broker(history_seconds=60)
     first, second = await publish(broker, "a", 1, 2)
-    done = await broker.finish("b", b"3")
+    done = await broker.finish("b", 3)
     await pass_time(redis, 61)
     other, *_ = await publish(broker, "b", 4)
 
@@ -430,20 +438,20 @@ async def test_a_topic_that_is_forgotten_may_have_lost_events(
             assert subscription.reset is reset
 
 
-async def test_when_all_is_forgotten_all_may_be_lost(make_broker: MakeBroker, redis: Redis) -> None:
+async def test_deleted_topics_are_reset(make_broker: MakeBroker, redis: Redis) -> None:
     broker = make_broker()
     first, second = await publish(broker, "a", 1, 2)
-    await redis.delete(TOPICS, RECENT, *keys_of("a"))
+    await redis.delete(TOPICS, RECENT, *topic_keys("a"))
 
     for last_event_id, reset in ((first, True), (second, False)):
         async with broker.subscribe(["a"], last_event_id) as subscription:
             assert subscription.reset is reset
 
 
-async def test_all_but_the_clock_expires(make_broker: MakeBroker, redis: Redis) -> None:
+async def test_all_keys_but_the_clock_expire(make_broker: MakeBroker, redis: Redis) -> None:
     broker = make_broker(history_seconds=100)
     await publish(broker, "a", 1)
-    await broker.finish("b", b"2")
+    await broker.finish("b", 2)
     await broker.ping()
 
     keys = {key.decode() async for key in redis.scan_iter(f"{PREFIX}*")}
@@ -453,7 +461,7 @@ async def test_all_but_the_clock_expires(make_broker: MakeBroker, redis: Redis) 
         assert 0 < await redis.ttl(key) <= 101
 
 
-async def test_ids_go_on_when_the_clock_of_the_machine_is_set_back(
+async def test_ids_increase_when_the_clock_goes_back(
     make_broker: MakeBroker, redis: Redis
 ) -> None:
     broker = make_broker()
@@ -462,40 +470,44 @@ async def test_ids_go_on_when_the_clock_of_the_machine_is_set_back(
 
     second, third = await publish(broker, "a", 2, 3)
 
-    assert int(first[14:27]) + 1_000_000 == int(second[14:27]) == int(third[14:27])
+    assert time_of(first) + 1_000_000 == time_of(second) == time_of(third)
     async with broker.subscribe(["a"], second) as subscription:
         assert not subscription.reset
 
 
-async def test_ids_of_other_lives_and_of_the_future_are_unknown(make_broker: MakeBroker) -> None:
+async def test_ids_of_other_lives_are_unknown(make_broker: MakeBroker) -> None:
     broker = make_broker()
-    id = await broker.finish("a", b"1")
-    life, rest = int(id[:13]), id[13:]
-    number = int(id[28:])
+    id = await broker.finish("a", 1)
+    life, number = int(life_of(id)), number_of(id)
+    rest = id.removeprefix(life_of(id))
 
-    for unknown in (f"{life - 1}{rest}", f"{life + 1}{rest}", f"{id[:28]}{number + 1}"):
+    for unknown in (
+        f"{life - 1}{rest}",
+        f"{life + 1}{rest}",
+        f"{id.removesuffix(str(number))}{number + 1}",
+    ):
         assert not await broker.is_over(["a"], unknown)
         async with broker.subscribe(["a"], unknown) as subscription:
             assert numbers(await take(subscription, 1)) == [1]
         assert subscription.reset
 
 
-async def test_a_name_of_two_lines_is_not_stored(make_broker: MakeBroker, redis: Redis) -> None:
+async def test_invalid_event_name_is_not_stored(make_broker: MakeBroker, redis: Redis) -> None:
     broker = make_broker()
 
-    with pytest.raises(ValueError, match="not one line"):
-        await broker.publish("a", b"1", "two\nlines")
+    with pytest.raises(ValueError, match="expected one line"):
+        await broker.publish("a", 1, "two\nlines")
 
-    assert not await redis.exists(*keys_of("a"))
+    assert not await redis.exists(*topic_keys("a"))
 
 
-def test_a_broker_can_be_used_in_one_event_loop_after_another(redis_url: str) -> None:
+def test_broker_works_in_consecutive_event_loops(redis_url: str) -> None:
     broker = RedisBroker(redis_url, history=10, history_seconds=60, buffer=10)
 
     async def use() -> list[int]:
         async with broker.subscribe(["a"], EARLIEST) as subscription:
-            await broker.publish("a", b"1")
-            events = await subscription.next()
+            await broker.publish("a", 1)
+            events = await next_events(subscription)
         await broker.close()
         return numbers(events)
 
@@ -504,13 +516,13 @@ def test_a_broker_can_be_used_in_one_event_loop_after_another(redis_url: str) ->
     asyncio.run(broker.close())
 
 
-def test_what_needs_an_absent_server_is_refused(start_server: Callable[..., RedisServer]) -> None:
+def test_routes_without_redis_are_unavailable(start_server: Callable[..., RedisServer]) -> None:
     server = start_server()
     server.stop()
     client = TestClient(create_app(Settings(redis_url=server.url)))
 
     with client:
-        answers = [client.post("/events/a", json={"data": 1}), client.get("/events/a")]
+        responses = [client.post("/events/a", json={"data": 1}), client.get("/events/a")]
 
-    assert [answer.status_code for answer in answers] == [503, 503]
-    assert answers[0].json()["detail"] == "The broker of events does not answer."
+    assert [response.status_code for response in responses] == [503, 503]
+    assert responses[0].json()["detail"] == "The event broker is unavailable."

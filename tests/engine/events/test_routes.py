@@ -1,27 +1,30 @@
-"""What the routes of the events answer."""
+"""The responses of the routes that stream, publish and start jobs."""
 
 import json
 from collections.abc import Callable, Iterator
 from itertools import islice
 
 import pytest
-from fastapi import FastAPI
+from fastapi import FastAPI, HTTPException
 from fastapi.testclient import TestClient
 from httpx2 import Response, ServerSentEvent
 
-from {{ cookiecutter.__package_name }}.events import jobs as jobs_module
-from {{ cookiecutter.__package_name }}.events.broker import EARLIEST
-from {{ cookiecutter.__package_name }}.events.routes import broker_of
-from {{ cookiecutter.__package_name }}.problems import Problem
-from {{ cookiecutter.__package_name }}.settings import Settings
+from streaming_api.events import check_topics
+from streaming_api.settings import Settings
+from streaming_api.streaming import Topics
+from streaming_api.streaming.events import jobs as jobs_module
+from streaming_api.streaming.events.broker import EARLIEST
+from streaming_api.streaming.events.routes import get_broker
+from streaming_api.streaming.events.wire import RESERVED_NAMES
+from streaming_api.streaming.openapi import Problem
 
-FIRST_LIFE = "1000000000000-000000000001"
+ANOTHER_START = "1000000000000-000000000001"
 """An id of a server that ended long ago."""
 
 
 @pytest.fixture
 def settings(settings: Settings) -> Settings:
-    """Limits that tests reach, and one that ends a stream which a test would wait for in vain."""
+    """Low limits, and one that ends a stream without the expected event."""
     limits = {"max_event_bytes": 100_000, "max_topics_per_stream": 3, "max_stream_seconds": 20}
     return settings.model_copy(update=limits)
 
@@ -32,7 +35,7 @@ def finish(client: TestClient, app: FastAPI) -> Callable[[str], str]:
 
     def finish(topic: str) -> str:
         assert client.portal
-        id: str = client.portal.call(app.state.broker.finish, topic, b'{"done":true}')
+        id: str = client.portal.call(app.state.broker.finish, topic, {"done": True})
         return id
 
     return finish
@@ -65,7 +68,7 @@ def assert_problem(response: Response, status: int) -> None:
     assert Problem.model_validate_json(response.content, strict=True).status == status
 
 
-def test_a_stream_begins_with_retry_and_ready(client: TestClient) -> None:
+def test_stream_starts_with_retry_and_ready(client: TestClient) -> None:
     with client.stream("GET", "/events/test") as response:
         lines = list(islice(response.iter_lines(), 3))
 
@@ -73,9 +76,7 @@ def test_a_stream_begins_with_retry_and_ready(client: TestClient) -> None:
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
-def test_a_stream_is_neither_cached_nor_buffered_nor_compressed(
-    client: TestClient, method: str
-) -> None:
+def test_stream_is_not_cached_buffered_or_compressed(client: TestClient, method: str) -> None:
     headers = {"Accept-Encoding": "*"}
 
     with client.stream(method, "/events/test", headers=headers) as response:
@@ -87,7 +88,7 @@ def test_a_stream_is_neither_cached_nor_buffered_nor_compressed(
         assert "content-length" not in response.headers
 
 
-def test_a_published_event_arrives(client: TestClient) -> None:
+def test_published_event_is_streamed(client: TestClient) -> None:
     with client.sse("/events/test") as source:
         stream = iter(source)
         ready = next(stream)
@@ -98,7 +99,9 @@ def test_a_published_event_arrives(client: TestClient) -> None:
     assert event == ServerSentEvent("tick", '{"n":1}', id)
 
 
-def test_an_event_needs_no_name(client: TestClient, finish: Callable[[str], str]) -> None:
+def test_event_without_name_is_a_message(
+    client: TestClient, finish: Callable[[str], str]
+) -> None:
     id = publish(client, "test", 1)
     finish("test")
 
@@ -110,7 +113,7 @@ def test_an_event_needs_no_name(client: TestClient, finish: Callable[[str], str]
     [None, True, 0, -1.5, 2**70, "", "\u2028\u2029\x85\r\n\0", "🙂 שלום", [], {"": [{}, None]}],
     ids=ascii,
 )
-def test_any_json_is_published_as_it_is(
+def test_any_json_is_streamed_as_published(
     client: TestClient, finish: Callable[[str], str], data: object
 ) -> None:
     publish(client, "test", data)
@@ -119,7 +122,7 @@ def test_any_json_is_published_as_it_is(
     assert follow(client, "/events/test")[1].json() == data
 
 
-def test_an_id_resumes_right_after_its_event(
+def test_last_event_id_resumes_after_its_event(
     client: TestClient, finish: Callable[[str], str]
 ) -> None:
     ids = [publish(client, "test", number) for number in range(3)]
@@ -132,7 +135,9 @@ def test_an_id_resumes_right_after_its_event(
     assert [event.data for event in by_header[1:]] == ["2", '{"done":true}']
 
 
-def test_the_header_wins_over_the_query(client: TestClient, finish: Callable[[str], str]) -> None:
+def test_last_event_id_header_overrides_the_query(
+    client: TestClient, finish: Callable[[str], str]
+) -> None:
     first = publish(client, "test", 1)
     done = finish("test")
 
@@ -143,15 +148,15 @@ def test_the_header_wins_over_the_query(client: TestClient, finish: Callable[[st
     assert response.status_code == 204
 
 
-def test_an_empty_id_is_none(client: TestClient, finish: Callable[[str], str]) -> None:
+def test_empty_last_event_id_is_none(client: TestClient, finish: Callable[[str], str]) -> None:
     publish(client, "test", 1)
     finish("test")
 
     assert names(follow(client, "/events/test?last_event_id=")) == ["ready", "message", "done"]
 
 
-@pytest.mark.parametrize("last_event_id", ["nonsense", FIRST_LIFE, "é"])
-def test_an_id_that_history_does_not_reach_is_a_reset(
+@pytest.mark.parametrize("last_event_id", ["nonsense", ANOTHER_START, "é"])
+def test_unknown_last_event_id_is_a_reset(
     client: TestClient, finish: Callable[[str], str], last_event_id: str
 ) -> None:
     publish(client, "test", 1)
@@ -163,17 +168,17 @@ def test_an_id_that_history_does_not_reach_is_a_reset(
     assert events[1].json() == {"topics": ["test"]}
 
 
-def test_an_id_to_resume_at_comes_no_earlier_than_the_reset(client: TestClient) -> None:
-    with client.sse("/events/test", headers={"Last-Event-ID": FIRST_LIFE}) as source:
+def test_stream_with_reset_has_no_earlier_id(client: TestClient) -> None:
+    with client.sse("/events/test", headers={"Last-Event-ID": ANOTHER_START}) as source:
         ready, reset = islice(source, 2)
 
     assert (ready.event, ready.id) == ("ready", "")
     assert reset.event == "reset"
-    assert reset.id > FIRST_LIFE
+    assert reset.id > ANOTHER_START
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
-def test_a_finished_topic_answers_204_after_its_last_event(
+def test_finished_topic_after_its_last_event_is_204(
     client: TestClient, finish: Callable[[str], str], method: str
 ) -> None:
     finish("test")
@@ -186,7 +191,7 @@ def test_a_finished_topic_answers_204_after_its_last_event(
     assert response.content == b""
 
 
-def test_several_topics_share_a_stream_and_an_id(
+def test_several_topics_share_stream_and_id(
     client: TestClient, finish: Callable[[str], str]
 ) -> None:
     first = publish(client, "a", 1, "tick")
@@ -205,7 +210,7 @@ def test_several_topics_share_a_stream_and_an_id(
     assert again.status_code == 204
 
 
-def test_a_topic_named_twice_is_one(client: TestClient, finish: Callable[[str], str]) -> None:
+def test_duplicate_topic_counts_once(client: TestClient, finish: Callable[[str], str]) -> None:
     finish("a")
 
     ready, done = follow(client, "/events/a?topic=a")
@@ -214,15 +219,28 @@ def test_a_topic_named_twice_is_one(client: TestClient, finish: Callable[[str], 
     assert done.json() == {"done": True}
 
 
-def test_a_stream_carries_a_limited_number_of_topics(client: TestClient) -> None:
+def test_too_many_topics_are_unprocessable(client: TestClient) -> None:
     accepted = client.head("/events/a?topic=b&topic=c")
-    refused = client.get("/events/a?topic=b&topic=c&topic=d")
+    rejected = client.get("/events/a?topic=b&topic=c&topic=d")
 
     assert accepted.status_code == 200
-    assert_problem(refused, 422)
+    assert_problem(rejected, 422)
 
 
-def test_nothing_is_published_to_a_finished_topic(
+def test_topic_rules_apply_to_streams_and_publishing(client: TestClient, app: FastAPI) -> None:
+    def reject_secret(topics: Topics) -> None:
+        if "secret" in topics:
+            raise HTTPException(403, "The topic is secret.")
+
+    app.dependency_overrides[check_topics] = reject_secret
+
+    assert_problem(client.get("/events/secret"), 403)
+    assert_problem(client.get("/events/a?topic=secret"), 403)
+    assert_problem(post(client, "/events/secret", '{"data": 1}'), 403)
+    assert client.head("/events/a").status_code == 200
+
+
+def test_publish_to_finished_topic_is_a_conflict(
     client: TestClient, finish: Callable[[str], str]
 ) -> None:
     finish("test")
@@ -232,24 +250,25 @@ def test_nothing_is_published_to_a_finished_topic(
 
 
 @pytest.mark.parametrize("topic", ["a", "A.b_c-9", "x" * 128, "..."])
-def test_a_topic_is_made_of_plain_characters(client: TestClient, topic: str) -> None:
+def test_topic_of_plain_characters_is_accepted(client: TestClient, topic: str) -> None:
     assert post(client, f"/events/{topic}", '{"data": 1}').status_code == 201
 
 
 @pytest.mark.parametrize("topic", ["x" * 129, "a b", "a%0A", "%C3%A9", "a:b", "a,b", "%00"])
-def test_a_topic_of_other_characters_is_refused(client: TestClient, topic: str) -> None:
+def test_topic_of_other_characters_is_unprocessable(client: TestClient, topic: str) -> None:
     assert_problem(client.get(f"/events/{topic}"), 422)
     assert_problem(client.get(f"/events/a?topic={topic}"), 422)
     assert_problem(post(client, f"/events/{topic}", '{"data": 1}'), 422)
 
 
-BAD_EVENTS = [
+INVALID_NAMES = [
+    *sorted(RESERVED_NAMES),
+    *("", "a\nb", "a\rb", "a\0", "a\x1b]0;b\a", "a\u2028b", "a\x85b", "\ud800", "x" * 129),
+]
+INVALID_EVENTS = [
     *(
         pytest.param(json.dumps({"data": 1, "event": name}), id=f"name-{name[:12]!a}")
-        for name in [
-            *("error", "open", "ready", "done", "reset", "stream-error"),
-            *("", "a\nb", "a\rb", "a\0", "a\u2028b", "a\x85b", "\ud800", "x" * 129),
-        ]
+        for name in INVALID_NAMES
     ),
     *(
         pytest.param('{"data": ' + data + "}", id=id)
@@ -264,10 +283,10 @@ BAD_EVENTS = [
             "deeper": "[" * 40_000 + "]" * 40_000,
             "deep-objects": '{"a":' * 500 + "1" + "}" * 500,
             "long-integer": "9" * 5000,
-            "cut": "nul",
+            "truncated": "nul",
         }.items()
     ),
-    pytest.param("", id="nothing"),
+    pytest.param("", id="empty"),
     pytest.param("{}", id="no-data"),
     pytest.param("[1]", id="no-object"),
     pytest.param('{"data": 1, "id": "1"}', id="unknown-field"),
@@ -276,8 +295,8 @@ BAD_EVENTS = [
 ]
 
 
-@pytest.mark.parametrize("body", BAD_EVENTS)
-def test_an_event_that_does_not_fit_is_refused_and_not_stored(
+@pytest.mark.parametrize("body", INVALID_EVENTS)
+def test_invalid_event_is_rejected_and_not_stored(
     client: TestClient, finish: Callable[[str], str], body: str | bytes
 ) -> None:
     response = post(client, "/events/test", body)
@@ -288,13 +307,13 @@ def test_an_event_that_does_not_fit_is_refused_and_not_stored(
     assert names(follow(client, "/events/test")) == ["ready", "done"]
 
 
-@pytest.mark.parametrize("body", [BAD_EVENTS[0], '{"data": NaN}', r'{"data": "\ud800"}'])
-def test_an_event_that_is_no_event_is_unprocessable(client: TestClient, body: str) -> None:
+@pytest.mark.parametrize("body", [INVALID_EVENTS[0], '{"data": NaN}', r'{"data": "\ud800"}'])
+def test_json_that_is_no_event_is_unprocessable(client: TestClient, body: str) -> None:
     assert_problem(post(client, "/events/test", body), 422)
 
 
 @pytest.mark.parametrize("chunked", [False, True], ids=["declared", "chunked"])
-def test_an_event_that_is_too_large_is_refused_and_not_stored(
+def test_too_large_event_is_rejected_and_not_stored(
     client: TestClient, finish: Callable[[str], str], chunked: bool
 ) -> None:
     start, end = b'{"data": "', b'"}'
@@ -302,15 +321,15 @@ def test_an_event_that_is_too_large_is_refused_and_not_stored(
     too_large = body + b" "
 
     accepted = post(client, "/events/test", body)
-    refused = post(client, "/events/test", iter([too_large]) if chunked else too_large)
+    rejected = post(client, "/events/test", iter([too_large]) if chunked else too_large)
 
     assert accepted.status_code == 201
-    assert_problem(refused, 413)
+    assert_problem(rejected, 413)
     finish("test")
     assert names(follow(client, "/events/test")) == ["ready", "message", "done"]
 
 
-def test_the_errors_of_a_publish_are_documented(
+def test_errors_of_publishing_are_documented(
     client: TestClient, app: FastAPI, finish: Callable[[str], str]
 ) -> None:
     finish("finished")
@@ -328,7 +347,7 @@ def test_the_errors_of_a_publish_are_documented(
         assert error.headers["content-type"] in documented[str(status)]["content"]
 
 
-def test_a_job_is_followed_at_its_location(client: TestClient) -> None:
+def test_job_is_streamed_at_its_location(client: TestClient) -> None:
     response = client.post("/jobs", json={"steps": 3, "interval": 0})
     topic = response.json()["topic"]
     ready, *counts, done = follow(client, response.headers["location"])
@@ -344,7 +363,7 @@ def test_a_job_is_followed_at_its_location(client: TestClient) -> None:
 
 
 @pytest.mark.parametrize("body", ["", "{}"])
-def test_a_job_needs_no_body(client: TestClient, body: str) -> None:
+def test_job_without_body_has_defaults(client: TestClient, body: str) -> None:
     assert post(client, "/jobs", body).status_code == 202
 
 
@@ -365,11 +384,11 @@ def test_a_job_needs_no_body(client: TestClient, body: str) -> None:
         '{"step": 1}',
     ],
 )
-def test_a_job_that_does_not_fit_is_refused(client: TestClient, body: str) -> None:
+def test_invalid_job_is_unprocessable(client: TestClient, body: str) -> None:
     assert_problem(post(client, "/jobs", body), 422)
 
 
-def test_one_job_too_many_is_told_to_come_back(
+def test_one_job_too_many_is_unavailable(
     client: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(jobs_module, "MAX_JOBS", 0)
@@ -380,18 +399,18 @@ def test_one_job_too_many_is_told_to_come_back(
     assert response.headers["retry-after"] == "5"
 
 
-class SilentBroker:
-    """A broker that does not answer."""
+class UnavailableBroker:
+    """A broker that raises on each subscription."""
 
     async def is_over(self, *_: object) -> bool:
         return False
 
     def subscribe(self, *_: object) -> None:
-        raise ConnectionError("the broker does not answer")
+        raise ConnectionError("the broker is unavailable")
 
 
-def test_a_stream_that_cannot_start_is_a_503(client: TestClient, app: FastAPI) -> None:
-    app.dependency_overrides[broker_of] = SilentBroker
+def test_stream_without_broker_is_unavailable(client: TestClient, app: FastAPI) -> None:
+    app.dependency_overrides[get_broker] = UnavailableBroker
 
     response = client.get("/events/test")
 

@@ -1,23 +1,31 @@
-"""The bytes of an event stream, and what clients make of them."""
+"""The bytes of an event stream, and how clients parse them."""
 
 import json
 import math
+import string
 
 import pytest
 from httpx2 import EventSource, Request, Response, ServerSentEvent
 from hypothesis import given
+from hypothesis import settings as configured
 from hypothesis import strategies as st
 
-from {{ cookiecutter.__package_name }}.events.wire import (
+from streaming_api.streaming.events.wire import (
     HEARTBEAT,
+    RESERVED_NAMES,
     Event,
+    coalesce,
     encode_event,
     encode_json,
     encode_ready,
     encode_retry,
+    require_event_name,
+    require_topic,
 )
 
 LINE_ENDS = ["\r", "\n", "\r\n", "\v", "\f", "\x1c", "\x1d", "\x1e", "\x85", "\u2028", "\u2029"]
+CONTROL_CHARACTERS = ["\0", "\a", "\t", "\x1b", "\x7f", "\x9b"]
+TOPIC_CHARACTERS = string.ascii_letters + string.digits + "._-"
 
 texts = st.text(st.characters(exclude_categories=["Cs"]) | st.sampled_from("".join(LINE_ENDS)))
 scalars = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | texts
@@ -29,92 +37,132 @@ json_values = st.recursive(
 
 
 def decode(stream: bytes) -> list[ServerSentEvent]:
-    """Return the events that a client of its own makes of `stream`."""
+    """Return the events that an independent client reads from `stream`."""
     request = Request("GET", "http://test")
     headers = {"Content-Type": "text/event-stream"}
     return list(EventSource(Response(200, headers=headers, content=stream, request=request)))
 
 
+@configured(deadline=None)
 @given(json_values)
-def test_any_json_value_survives_the_way_to_a_client(value: object) -> None:
+def test_event_with_any_json_value_round_trips(value: object) -> None:
     event = Event("1-1", "a", encode_json(value), "tick")
 
-    (alone,) = decode(event.alone)
-    (tagged,) = decode(event.tagged)
+    (encoded,) = decode(event.encoded)
+    (multiplexed,) = decode(event.multiplexed)
 
-    assert alone.json() == value
-    assert tagged.json() == {"topic": "a", "data": value}
-    assert (alone.event, alone.id) == (tagged.event, tagged.id) == ("tick", "1-1")
+    assert encoded.json() == value
+    assert multiplexed.json() == {"topic": "a", "data": value}
+    assert (encoded.event, encoded.id) == (multiplexed.event, multiplexed.id) == ("tick", "1-1")
 
 
+@configured(deadline=None)
 @given(json_values)
-def test_a_datum_is_one_line_for_every_reader(value: object) -> None:
-    lines = Event("1-1", "a", encode_json(value)).alone.decode().splitlines()
+def test_data_is_one_line_for_every_reader(value: object) -> None:
+    lines = Event("1-1", "a", encode_json(value)).encoded.decode().splitlines()
 
     assert lines[:1] + lines[2:] == ["id: 1-1", ""]
     assert json.loads(lines[1].removeprefix("data: ")) == value
 
 
-def test_line_separators_are_escaped() -> None:
+def test_encode_json_escapes_line_separators() -> None:
     encoded = encode_json({"\u2028": "\u2029\x85"})
 
     assert encoded == rb'{"\u2028":"\u2029\u0085"}'
 
 
 @pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf])
-def test_a_float_without_a_number_in_json_is_null(number: float) -> None:
+def test_encode_json_replaces_non_finite_float_with_null(number: float) -> None:
     assert encode_json([number]) == b"[null]"
 
 
 @pytest.mark.parametrize("number", [2**64, -(2**64), 10**30])
-def test_integers_of_any_size_are_exact(number: int) -> None:
+def test_encode_json_keeps_large_integers_exact(number: int) -> None:
     assert encode_json(number) == b"%d" % number
 
 
-def test_half_of_a_surrogate_pair_is_refused() -> None:
+def test_encode_json_rejects_surrogate() -> None:
     with pytest.raises(UnicodeEncodeError):
         encode_json("\ud800")
 
 
-@pytest.mark.parametrize("line_end", [*LINE_ENDS, "\0"], ids=ascii)
-@pytest.mark.parametrize("text", ["{}", "a{}", "a{}data: injected", "{}b"])
-def test_a_name_or_id_that_would_start_a_line_is_refused(line_end: str, text: str) -> None:
-    text = text.format(line_end)
-
-    for name, id in ((text, "1-1"), (None, text)):
-        with pytest.raises(ValueError, match="not one line"):
-            encode_event(b"1", name=name, id=id)
-        with pytest.raises(ValueError, match="not one line"):
-            Event(id, "a", b"1", name)
+@pytest.mark.parametrize("character", [*LINE_ENDS, *CONTROL_CHARACTERS], ids=ascii)
+@pytest.mark.parametrize("name", ["{}", "a{}", "a{}data: injected", "{}b"])
+def test_event_name_with_control_character_is_rejected(character: str, name: str) -> None:
+    with pytest.raises(ValueError, match="expected one line"):
+        require_event_name(name.format(character))
 
 
-@given(texts.filter(bool), texts.filter(bool))
-def test_any_name_and_id_are_refused_or_arrive_as_they_are(name: str, id: str) -> None:
+@pytest.mark.parametrize("name", ["", "x" * 129])
+def test_event_name_of_invalid_length_is_rejected(name: str) -> None:
+    with pytest.raises(ValueError, match="up to 128 characters"):
+        require_event_name(name)
+
+
+@pytest.mark.parametrize("name", sorted(RESERVED_NAMES))
+def test_event_name_that_is_reserved_is_rejected(name: str) -> None:
+    with pytest.raises(ValueError, match="reserved"):
+        require_event_name(name)
+
+
+@configured(deadline=None)
+@given(texts.filter(bool))
+def test_event_name_is_rejected_or_round_trips(name: str) -> None:
     try:
-        encoded = encode_event(b"1", name=name, id=id)
+        require_event_name(name)
     except ValueError:
         return
 
-    (event,) = decode(encoded)
-    assert (event.event, event.id, event.data) == (name, id, "1")
+    (event,) = decode(encode_event(b"1", name=name, id="1-1"))
+    assert (event.event, event.id, event.data) == (name, "1-1", "1")
+    assert name.splitlines() == [name]
 
 
-def test_an_event_has_only_the_fields_that_it_needs() -> None:
+@configured(deadline=None)
+@given(st.text(TOPIC_CHARACTERS, max_size=130) | st.text(max_size=3))
+def test_topic_is_rejected_unless_plain(topic: str) -> None:
+    is_valid = 1 <= len(topic) <= 128 and set(topic) <= set(TOPIC_CHARACTERS)
+
+    try:
+        require_topic(topic)
+    except ValueError:
+        assert not is_valid
+    else:
+        assert is_valid
+
+
+def test_event_has_only_the_given_fields() -> None:
     assert encode_event(b"1") == b"data: 1\n\n"
     assert encode_event(b"1", name="tick", id="2-1") == b"id: 2-1\nevent: tick\ndata: 1\n\n"
 
 
-@pytest.mark.parametrize(("id", "seen"), [(None, ""), ("1-1", "1-1")])
-def test_ready_says_when_to_reconnect_and_where_to_resume(id: str | None, seen: str) -> None:
+@pytest.mark.parametrize(("id", "parsed"), [(None, ""), ("1-1", "1-1")])
+def test_ready_sets_reconnection_time_and_id(id: str | None, parsed: str) -> None:
     stream = encode_ready(b"{}", id=id, retry=2000)
 
     assert b"data: {}" in stream.splitlines()[:3]
-    assert decode(stream) == [ServerSentEvent("ready", "{}", seen, 2000)]
+    assert decode(stream) == [ServerSentEvent("ready", "{}", parsed, 2000)]
 
 
-def test_a_heartbeat_is_no_event() -> None:
+def test_heartbeat_is_not_an_event() -> None:
     assert decode(HEARTBEAT) == []
 
 
-def test_a_retry_alone_carries_nothing_else() -> None:
+def test_retry_has_no_other_field() -> None:
     assert encode_retry(1500) == b"retry: 1500\n\n"
+
+
+@pytest.mark.parametrize("multiplexed", [False, True], ids=["encoded", "multiplexed"])
+@configured(deadline=None)
+@given(sizes=st.lists(st.integers(0, 200), min_size=1, max_size=20))
+def test_coalesce_keeps_events_within_the_limit(multiplexed: bool, sizes: list[int]) -> None:
+    events = [Event(f"{n}", "a", b"1" * (size + 1)) for n, size in enumerate(sizes)]
+    single = [event.multiplexed if multiplexed else event.encoded for event in events]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("streaming_api.streaming.events.wire.MAX_CHUNK", 200)
+        pieces = list(coalesce(events, multiplexed=multiplexed))
+
+    assert b"".join(piece for piece, _ in pieces) == b"".join(single)
+    assert sum(number for _, number in pieces) == len(events)
+    assert all(len(piece) <= 200 or number == 1 for piece, number in pieces)

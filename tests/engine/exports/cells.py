@@ -1,4 +1,4 @@
-"""Rows of anything that a driver may return, and what is to be read of them."""
+"""Rows of any values that a driver returns, and the values that a client reads."""
 
 from base64 import b64encode
 from datetime import UTC, datetime
@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 AWKWARD = "=+-@\t\r\n'\",;|[]{}\\nulltrue\0\x01\x7f\x85\u2028\u2029\ufeffé😀א"
 
-# Any character but half of a pair. `st.text()` makes a table of all of Unicode first, in seconds.
+# All characters except surrogates. `st.text()` first builds a table of Unicode, in seconds.
 characters = st.one_of(
     st.sampled_from(AWKWARD),
     st.integers(0, 0xD7FF).map(chr),
@@ -33,7 +33,7 @@ tables = st.integers(2, 5).flatmap(
 
 
 def plain(cell: Any) -> bool | str | Decimal | None:
-    """Return what an export has for `cell`: nothing, a truth value, text or a number."""
+    """Return the exported value of `cell`: `None`, a boolean, text or a number."""
     if isinstance(cell, datetime):
         return cell.isoformat().replace("+00:00", "Z")
     if isinstance(cell, bytes):

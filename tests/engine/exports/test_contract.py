@@ -1,16 +1,20 @@
-"""What every export promises, whatever its format."""
+"""The promises of every export, in each format."""
 
 import time
 from collections.abc import Callable
-from typing import Any
+from datetime import UTC, datetime, timedelta, timezone
 
 import httpx2
 import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
+from sqlalchemy import select
+
+from streaming_api.streaming.health import HealthCheck
 
 from .conftest import SAMPLE_ROWS, Content
-from .formats import Export
+from .formats import Format, Records
+from .tables import empty, note, notes, open_database, sample_note
 
 AWKWARD_TEXTS = [
     "",
@@ -30,49 +34,53 @@ AWKWARD_TEXTS = [
     "שלום, مرحبا",
     "\x01\x1f\x7f",
 ]
-PATIENCE = 10.0
+TIMEOUT = 10.0
 
 
-def ids(records: list[dict[str, Any]]) -> list[int]:
+def ids(records: Records) -> list[int]:
     return [int(record["id"]) for record in records]
 
 
 def wait_until(condition: Callable[[], bool]) -> None:
-    """Return when `condition` holds, which nothing announces."""
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + TIMEOUT
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.01)
 
 
-def test_headers_say_what_is_downloaded_and_that_no_proxy_may_hold_it_back(
-    client: TestClient, export: Export
-) -> None:
-    response = client.get(export.path)
+def test_headers_describe_download_and_forbid_buffering(client: TestClient, format: Format) -> None:
+    response = client.get(format.path(notes))
 
     assert response.status_code == 200
-    assert response.headers["Content-Type"] == export.media_type
-    assert response.headers["Content-Disposition"] == f'attachment; filename="{export.filename}"'
+    assert response.headers["Content-Type"] == format.content_type
+    assert response.headers["Content-Disposition"] == (
+        f'attachment; filename="notes.{format.extension}"'
+    )
     assert response.headers["X-Accel-Buffering"] == "no"
     assert response.headers["Cache-Control"] == "no-store"
     assert "Content-Length" not in response.headers
 
 
-def test_all_rows_arrive_in_the_order_of_their_keys(
-    client: TestClient, content: Content, export: Export
-) -> None:
-    content.replace(export.table, [export.row(id) for id in (3, -5, 2**31, 1, 2**53)])
+def test_rows_are_ordered_by_key(client: TestClient, content: Content, format: Format) -> None:
+    content.replace(notes, [note(id) for id in (3, -5, 2**31, 1, 2**53)])
 
-    records = export.read(client.get(export.path).text)
+    records = format.read(client.get(format.path(notes)).text)
 
     assert ids(records) == [-5, 1, 3, 2**31, 2**53]
 
 
-def test_samples_are_there_from_the_start(client: TestClient, export: Export) -> None:
-    records = export.read(client.get(export.path).text)
+def test_new_database_has_samples(client: TestClient, format: Format) -> None:
+    records = format.read(client.get(format.path(notes)).text)
 
     assert ids(records) == list(range(1, SAMPLE_ROWS + 1))
-    assert records[6]["name"] == export.row(7)["name"]
+    assert records[6]["text"] == sample_note(7)["text"]
+
+
+def test_table_without_samples_is_empty(client: TestClient, format: Format) -> None:
+    response = client.get(format.path(empty))
+
+    assert response.status_code == 200
+    assert format.read(response.text) == []
 
 
 @pytest.mark.parametrize(
@@ -89,122 +97,122 @@ def test_samples_are_there_from_the_start(client: TestClient, export: Export) ->
         ("after=1&limit=3", [2, 3, 4]),
     ],
 )
-def test_a_part_is_chosen_by_key_and_number(
-    client: TestClient, content: Content, export: Export, query: str, expected: list[int]
+def test_page_is_selected_by_key_and_number(
+    client: TestClient, content: Content, format: Format, query: str, expected: list[int]
 ) -> None:
-    content.replace(export.table, [export.row(id) for id in range(1, 6)])
+    content.replace(notes, [note(id) for id in range(1, 6)])
 
-    response = client.get(f"{export.path}?{query}")
+    response = client.get(f"{format.path(notes)}?{query}")
 
-    assert ids(export.read(response.text)) == expected
+    assert ids(format.read(response.text)) == expected
 
 
-def test_an_export_that_was_cut_off_is_resumed_after_its_last_key(
-    client: TestClient, export: Export
-) -> None:
-    whole = export.read(client.get(export.path).text)
-    start = export.read(client.get(f"{export.path}?limit=30").text)
+def test_interrupted_export_resumes_after_last_key(client: TestClient, format: Format) -> None:
+    whole = format.read(client.get(format.path(notes)).text)
+    start = format.read(client.get(f"{format.path(notes)}?limit=30").text)
 
-    rest = export.read(client.get(f"{export.path}?after={start[-1]['id']}").text)
+    rest = format.read(client.get(f"{format.path(notes)}?after={start[-1]['id']}").text)
 
     assert start + rest == whole
 
 
 @pytest.mark.parametrize("number", [0, 1])
-def test_a_table_may_have_few_rows(
-    client: TestClient, content: Content, export: Export, number: int
+def test_small_table_is_complete(
+    client: TestClient, content: Content, format: Format, number: int
 ) -> None:
-    content.replace(export.table, [export.row(id) for id in range(number)])
+    content.replace(notes, [note(id) for id in range(number)])
 
-    response = client.get(export.path)
+    response = client.get(format.path(notes))
 
     assert response.status_code == 200
-    assert len(export.read(response.text)) == number
+    assert len(format.read(response.text)) == number
 
 
-def test_awkward_text_arrives_as_it_is(
-    client: TestClient, content: Content, export: Export
+def test_awkward_text_is_read_back(client: TestClient, content: Content, format: Format) -> None:
+    content.replace(notes, [note(id, text=text) for id, text in enumerate(AWKWARD_TEXTS)])
+
+    records = format.read(client.get(format.path(notes)).text)
+
+    assert [record["text"] for record in records] == AWKWARD_TEXTS
+
+
+def test_timestamps_are_in_utc(client: TestClient, content: Content, format: Format) -> None:
+    noon = datetime(2026, 7, 1, 12, tzinfo=UTC)
+    in_tokyo = noon.astimezone(timezone(timedelta(hours=9)))
+    content.replace(notes, [note(1, created_at=in_tokyo)])
+
+    (record,) = format.read(client.get(format.path(notes)).text)
+
+    assert record["created_at"] == "2026-07-01T12:00:00Z"
+    with content.database.connect() as connection:
+        assert connection.scalars(select(notes.c.created_at)).all() == [noon]
+
+
+def test_head_has_headers_of_get_without_reading(
+    client: TestClient, content: Content, format: Format
 ) -> None:
-    rows = [export.row(id, name=text) for id, text in enumerate(AWKWARD_TEXTS)]
-    content.replace(export.table, rows)
+    expected = client.get(format.path(notes)).headers
+    content.run("DROP TABLE notes")
 
-    records = export.read(client.get(export.path).text)
-
-    assert [record["name"] for record in records] == AWKWARD_TEXTS
-
-
-def test_every_record_fits_the_documented_schema(client: TestClient, export: Export) -> None:
-    documented = client.get("/openapi.json").json()["paths"][export.path]["get"]["responses"]
-
-    records = export.read(client.get(export.path).text)
-
-    [(media_type, body)] = documented["200"]["content"].items()
-    assert media_type == export.media_type.partition(";")[0]
-    assert body["itemSchema"] == export.model.model_json_schema()
-    assert all(list(record) == list(body["itemSchema"]["properties"]) for record in records)
-    assert all(export.model.model_validate(record) for record in records)
-
-
-def test_head_has_the_headers_of_get_and_reads_nothing(
-    client: TestClient, content: Content, export: Export
-) -> None:
-    expected = client.get(export.path).headers
-    content.run(f"DROP TABLE {export.table.name}")
-
-    response = client.head(export.path)
+    response = client.head(format.path(notes))
 
     assert response.status_code == 200
     assert response.content == b""
-    for name in ("Content-Type", "Content-Disposition", "X-Accel-Buffering"):
+    for name in ("Content-Type", "Content-Disposition", "X-Accel-Buffering", "Cache-Control"):
         assert response.headers[name] == expected[name]
 
 
-def test_other_methods_are_refused(idle_client: TestClient, export: Export) -> None:
-    response = idle_client.post(export.path)
+def test_other_methods_are_rejected(idle_client: TestClient, format: Format) -> None:
+    response = idle_client.post(format.path(notes))
 
     assert response.status_code == 405
+    assert response.headers["Allow"] == "GET, HEAD"
     assert response.headers["Content-Type"] == "application/problem+json"
 
 
 @pytest.mark.parametrize(
     "query",
-    ["after=x", "after=", "after=1.5", "after=9223372036854775808", "limit=-1", "limit=many"],
+    [
+        "after=x",
+        "after=",
+        "after=1.5",
+        "after=9223372036854775808",
+        "after=1&after=2",
+        "limit=-1",
+        "limit=many",
+        "limit=9223372036854775808",
+    ],
 )
-def test_a_part_that_cannot_be_is_refused(
-    idle_client: TestClient, export: Export, query: str
-) -> None:
-    response = idle_client.get(f"{export.path}?{query}")
+def test_invalid_page_is_rejected(idle_client: TestClient, format: Format, query: str) -> None:
+    response = idle_client.get(f"{format.path(notes)}?{query}")
 
     assert response.status_code == 422
     assert response.headers["Content-Type"] == "application/problem+json"
     assert query.partition("=")[0] in response.json()["detail"]
 
 
-def test_a_failure_before_the_first_row_is_a_503(
-    client: TestClient, content: Content, export: Export
+def test_failure_before_first_row_is_503(
+    client: TestClient, content: Content, format: Format
 ) -> None:
-    content.run(f"DROP TABLE {export.table.name}")
+    content.run("DROP TABLE notes")
 
-    response = client.get(export.path)
+    response = client.get(format.path(notes))
 
     assert response.status_code == 503
     assert response.headers["Content-Type"] == "application/problem+json"
     assert "Retry-After" in response.headers
     assert "Content-Disposition" not in response.headers
-    assert export.table.name not in response.text
+    assert "notes" not in response.text
     assert content.connections == 0
 
 
-def test_a_failure_in_mid_stream_is_a_failed_transfer(
-    server: str,
-    content: Content,
-    export: Export,
-    caplog: pytest.LogCaptureFixture,
+def test_later_failure_is_failed_transfer(
+    server: str, content: Content, format: Format, caplog: pytest.LogCaptureFixture
 ) -> None:
-    content.replace(export.table, [export.row(id) for id in range(2000)])
-    content.fail_at(export.table, 1900)
+    content.replace(notes, [note(id) for id in range(2000)])
+    content.fail_at(notes, 1900)
 
-    with httpx2.stream("GET", server + export.path) as response:
+    with httpx2.stream("GET", server + format.path(notes)) as response:
         body = response.iter_raw()
         first = next(body)
         with pytest.raises(httpx2.RemoteProtocolError):
@@ -214,29 +222,40 @@ def test_a_failure_in_mid_stream_is_a_failed_transfer(
     assert first
     wait_until(lambda: "reason=error" in caplog.text)
     assert content.connections == 0
-    assert httpx2.get(f"{server}{export.path}?limit=10").status_code == 200
+    assert httpx2.get(f"{server}{format.path(notes)}?limit=10").status_code == 200
 
 
-def test_a_client_that_leaves_takes_no_connection_along(
-    server: str, content: Content, export: Export, caplog: pytest.LogCaptureFixture
+def test_disconnect_returns_connection(
+    server: str, content: Content, format: Format, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO")
-    content.replace(export.table, [export.row(id, name="x" * 100_000) for id in range(200)])
+    content.replace(notes, [note(id, text="x" * 100_000) for id in range(200)])
 
-    with httpx2.stream("GET", server + export.path) as response:
+    with httpx2.stream("GET", server + format.path(notes)) as response:
         next(response.iter_raw())
 
     wait_until(lambda: "reason=client-disconnect" in caplog.text)
     wait_until(lambda: content.connections == 0)
 
 
-def test_a_service_whose_database_does_not_answer_starts_and_says_so(
-    app: FastAPI, export: Export, unreadable_url: str
+def test_end_is_logged_with_rows_and_route(
+    client: TestClient, format: Format, caplog: pytest.LogCaptureFixture
 ) -> None:
-    app.state.database = type(app.state.database)(unreadable_url)
+    caplog.set_level("INFO")
+
+    body = client.get(format.path(notes), headers={"Accept-Encoding": "identity"}).content
+
+    assert f"route={format.path(notes)} rows={SAMPLE_ROWS} bytes={len(body)} " in caplog.text
+
+
+def test_service_starts_without_database(
+    app: FastAPI, format: Format, unreadable_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    app.state.database = open_database(unreadable_url)
+    app.state.health_check = HealthCheck([app.state.database.check])
 
     with TestClient(app) as client:
-        response = client.get(export.path)
-        health = client.get("/health")
+        statuses = [client.get(path).status_code for path in (format.path(notes), "/health")]
 
-    assert (response.status_code, health.status_code) == (503, 503)
+    assert statuses == [503, 503]
+    assert "The database is unavailable, exports will fail: " in caplog.text

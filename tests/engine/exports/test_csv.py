@@ -2,19 +2,19 @@
 
 import csv
 import io
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
 import pytest
+from fastapi.testclient import TestClient
 from hypothesis import given
 
-from {{ cookiecutter.__package_name }}.exports.csv import (
-    BYTE_ORDER_MARK,
-    CSVEncoder,
-)
+from streaming_api.streaming.exports.csv import BYTE_ORDER_MARK, CSVEncoder
 
 from .cells import plain, tables, texts
+from .conftest import SAMPLE_ROWS
 
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
 
@@ -24,7 +24,7 @@ def read(data: bytes) -> list[list[str]]:
 
 
 def is_same(expected: bool | str | Decimal | None, text: str) -> bool:
-    """Tell whether `text` is what is to be read for a plain value."""
+    """Return whether `text` is the cell of a plain value."""
     if expected is None:
         return text == ""
     if isinstance(expected, bool):
@@ -36,7 +36,7 @@ def is_same(expected: bool | str | Decimal | None, text: str) -> bool:
 
 
 @given(tables)
-def test_every_row_is_read_back_cell_by_cell(rows: list[tuple[Any, ...]]) -> None:
+def test_rows_are_read_back_cell_by_cell(rows: list[tuple[Any, ...]]) -> None:
     columns = [str(number) for number in range(len(rows[0]))]
 
     records = read(CSVEncoder(columns).encode(rows))
@@ -47,7 +47,7 @@ def test_every_row_is_read_back_cell_by_cell(rows: list[tuple[Any, ...]]) -> Non
 
 
 @given(texts, texts)
-def test_without_escapes_text_is_read_back_as_it_is(first: str, second: str) -> None:
+def test_unescaped_text_is_read_back(first: str, second: str) -> None:
     encoder = CSVEncoder(["first", "second"], escape_formulas=False)
 
     assert read(encoder.encode([(first, second)])) == [[first, second]]
@@ -84,34 +84,42 @@ def test_without_escapes_text_is_read_back_as_it_is(first: str, second: str) -> 
         (Decimal("-Infinity"), b""),
         (False, b"false"),
         (datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC), b'"2026-01-02T03:04:05Z"'),
+        (date(2026, 1, 2), b'"2026-01-02"'),
+        (UUID(int=1), b'"00000000-0000-0000-0000-000000000001"'),
         ([1, "a"], b'"[1,""a""]"'),
         ({"a": None}, b'"{""a"":null}"'),
     ],
 )
-def test_a_value_is_written_as(cell: Any, expected: bytes) -> None:
+def test_cell_is_encoded_as(cell: Any, expected: bytes) -> None:
     data = CSVEncoder(["id", "cell", "end"]).encode([(1, cell, 2), (3, cell, 4)])
 
     assert data == b"1,%s,2\r\n3,%s,4\r\n" % (expected, expected)
 
 
-def test_a_formula_is_left_alone_on_request() -> None:
+def test_formula_is_kept_without_escapes() -> None:
     encoder = CSVEncoder(["id", "text"], escape_formulas=False)
 
     assert encoder.encode([(1, "=1+1")]) == b'1,"=1+1"\r\n'
 
 
-def test_the_header_has_the_names_of_the_columns() -> None:
+def test_header_has_column_names() -> None:
     header = CSVEncoder(["id", 'a "b", c']).header
 
     assert header == b'id,"a ""b"", c"\r\n'
 
 
-def test_the_byte_order_mark_stands_before_the_header() -> None:
+def test_byte_order_mark_precedes_header() -> None:
     header = CSVEncoder(["id"], bom=True).header
 
     assert header == BYTE_ORDER_MARK + b"id\r\n"
 
 
-def test_text_that_is_no_unicode_is_refused() -> None:
+def test_lone_surrogate_is_rejected() -> None:
     with pytest.raises(UnicodeEncodeError):
         CSVEncoder(["text"]).encode([("\ud800",)])
+
+
+def test_records_end_with_cr_lf(client: TestClient) -> None:
+    data = client.get("/export/notes.csv").content
+
+    assert data.count(b"\r\n") == data.count(b"\n") == 1 + SAMPLE_ROWS

@@ -1,20 +1,24 @@
 """The bytes of NDJSON."""
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any, NoReturn
+from uuid import UUID
 
 import pytest
+from fastapi.testclient import TestClient
 from hypothesis import given
 
-from {{ cookiecutter.__package_name }}.exports.ndjson import NDJSONEncoder
+from streaming_api.streaming.exports.ndjson import NDJSONEncoder
 
 from .cells import plain, tables
+from .conftest import Content
+from .tables import note, notes
 
 
 def reject(constant: str) -> NoReturn:
-    raise AssertionError(f"{constant} is no JSON")
+    raise AssertionError(f"{constant} is not JSON")
 
 
 def read(text: str) -> Any:
@@ -22,7 +26,7 @@ def read(text: str) -> Any:
 
 
 @given(tables)
-def test_every_row_is_one_valid_document_on_a_line_of_its_own(rows: list[tuple[Any, ...]]) -> None:
+def test_each_row_is_a_valid_document_on_a_line(rows: list[tuple[Any, ...]]) -> None:
     columns = [f"column {number}" for number in range(len(rows[0]))]
 
     data = NDJSONEncoder(columns).encode(rows)
@@ -48,12 +52,32 @@ def test_every_row_is_one_valid_document_on_a_line_of_its_own(rows: list[tuple[A
         (2**63, b"9223372036854775808"),
         (True, b"true"),
         (datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC), b'"2026-01-02T03:04:05Z"'),
+        (date(2026, 1, 2), b'"2026-01-02"'),
+        (UUID(int=1), b'"00000000-0000-0000-0000-000000000001"'),
     ],
 )
-def test_a_value_is_written_as(cell: Any, expected: bytes) -> None:
+def test_cell_is_encoded_as(cell: Any, expected: bytes) -> None:
     assert NDJSONEncoder(["class"]).encode([(cell,)]) == b'{"class":%s}\n' % expected
 
 
-def test_text_that_is_no_unicode_is_refused() -> None:
+def test_lone_surrogate_is_rejected() -> None:
     with pytest.raises(UnicodeEncodeError):
         NDJSONEncoder(["text"]).encode([("\ud800",)])
+
+
+def test_lines_are_read_one_by_one(client: TestClient, content: Content) -> None:
+    content.replace(notes, [note(id, text="a\u2028b\x85c\nd") for id in range(1, 4)])
+
+    with client.stream("GET", "/export/notes.ndjson") as response:
+        lines = list(response.iter_lines())
+
+    assert [json.loads(line)["id"] for line in lines] == [1, 2, 3]
+
+
+def test_numbers_without_json_form_are_null(client: TestClient, content: Content) -> None:
+    prices = [1e16, -0.0, float("inf"), float("-inf"), None]
+    content.replace(notes, [note(id, price=price) for id, price in enumerate(prices)])
+
+    lines = client.get("/export/notes.ndjson").text.splitlines()
+
+    assert [json.loads(line)["price"] for line in lines] == [1e16, 0.0, None, None, None]

@@ -1,4 +1,4 @@
-"""Reading in batches: their size, their order, and the connection they are read on."""
+"""Reading in batches: their sizes, their order and their connections."""
 
 import asyncio
 import gc
@@ -12,36 +12,36 @@ import pytest
 from anyio import CancelScope, fail_after
 from sqlalchemy import Column, MetaData, Table, Text, event, select, text
 
-from {{ cookiecutter.__package_name }}.exports import Database
-from {{ cookiecutter.__package_name }}.exports.database import Key
-from {{ cookiecutter.__package_name }}.exports.rows import (
-    CHUNKS_AT_A_TIME,
-    INTERRUPT_SECONDS,
-    Rows,
-)
-from {{ cookiecutter.__package_name }}.streaming import Chunk
+from streaming_api.streaming.exports.database import Database
+from streaming_api.streaming.exports.rows import CHUNKS_AHEAD, INTERRUPT_SECONDS, Rows
+from streaming_api.streaming.registry import Chunk
 
+from ..variant import SQLITE
 from .conftest import Content
+from .tables import integer_key
 
 pytestmark = pytest.mark.anyio
 
 KIB = 1024
 ROWS = 3000
 READERS = 4
-"""More threads than read, or as many."""
-PATIENCE = 10.0
-#{% if cookiecutter.database == "sqlite" %}
-ENDLESS = "(WITH RECURSIVE n(i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n) SELECT max(i) FROM n)"
-#{% else %}
-ENDLESS = "pg_sleep(3600) IS NOT NULL"
-#{% endif %}
-"""A condition that is never decided."""
+"""At least the number of threads that read."""
+TIMEOUT = 10.0
+if SQLITE:
+    ENDLESS = (
+        "(WITH RECURSIVE n(i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n) SELECT max(i) FROM n)"
+    )
+else:
+    ENDLESS = "pg_sleep(3600) IS NOT NULL"
+"""A condition that takes forever."""
 
-lines = Table("lines", MetaData(), Column("id", Key, primary_key=True), Column("text", Text))
+lines = Table(
+    "lines", MetaData(), Column("id", integer_key, primary_key=True), Column("text", Text)
+)
 
 
 class Lines:
-    """The simplest format there is; it remembers the number of rows in each batch."""
+    """A simple format, which records the number of rows of each batch."""
 
     def __init__(self, header: bytes = b"") -> None:
         self.header = header
@@ -50,11 +50,6 @@ class Lines:
     def encode(self, rows: Sequence[Sequence[Any]]) -> bytes:
         self.batches.append(len(rows))
         return b"".join(b"%d %s\n" % (key, text.encode()) for key, text in rows)
-
-
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
 
 
 @pytest.fixture
@@ -67,13 +62,13 @@ def content(database: Database) -> Content:
 
 @pytest.fixture
 def rows(content: Content) -> Rows:
-    """Some rows of 200 bytes."""
+    """Rows of 200 bytes."""
     content.replace(lines, [{"id": key, "text": "x" * 200} for key in range(ROWS)])
     return all_lines(content)
 
 
 def all_lines(content: Content) -> Rows:
-    return Rows(content.database, select(lines), lines.c.id).after(None, None)
+    return Rows(content.database, select(lines), lines.c.id).page(None, None)
 
 
 async def read(chunks: AsyncGenerator[Chunk, None]) -> list[Chunk]:
@@ -81,7 +76,7 @@ async def read(chunks: AsyncGenerator[Chunk, None]) -> list[Chunk]:
         return [chunk async for chunk in chunks]
 
 
-async def test_every_row_is_in_one_chunk(rows: Rows, content: Content) -> None:
+async def test_each_row_is_in_one_chunk(rows: Rows, content: Content) -> None:
     chunks = await read(rows.chunks(Lines(b"header\n")))
 
     received = b"".join(chunk.data for chunk in chunks).splitlines()
@@ -98,7 +93,7 @@ async def test_chunks_grow_to_tens_of_kibibytes(rows: Rows) -> None:
     assert all(48 * KIB < len(chunk.data) < 80 * KIB for chunk in chunks[1:-1])
 
 
-async def test_wide_rows_are_held_one_at_a_time(content: Content) -> None:
+async def test_wide_rows_are_read_one_by_one(content: Content) -> None:
     content.replace(lines, [{"id": key, "text": "x" * 100 * KIB} for key in range(30)])
     encoder = Lines()
 
@@ -107,7 +102,7 @@ async def test_wide_rows_are_held_one_at_a_time(content: Content) -> None:
     assert encoder.batches == [10] + [1] * 20
 
 
-async def test_narrow_rows_are_held_a_thousand_at_a_time(content: Content) -> None:
+async def test_narrow_rows_are_read_by_the_thousand(content: Content) -> None:
     content.replace(lines, [{"id": key, "text": ""} for key in range(ROWS)])
     encoder = Lines()
 
@@ -116,36 +111,34 @@ async def test_narrow_rows_are_held_a_thousand_at_a_time(content: Content) -> No
     assert max(encoder.batches) == 1000
 
 
-async def test_no_more_is_read_ahead_than_the_next_few_chunks(rows: Rows, content: Content) -> None:
+async def test_few_chunks_are_read_ahead(rows: Rows, content: Content) -> None:
     content.replace(lines, [{"id": key, "text": "x" * 10 * KIB} for key in range(200)])
     encoder = Lines()
 
     async with aclosing(rows.chunks(encoder)) as chunks:
-        for taken in range(1, 20):
+        for received in range(1, 20):
             await anext(chunks)
             await run_in_reader(content.database, lambda: None)
-            assert len(encoder.batches) <= taken + 2 * CHUNKS_AT_A_TIME - 1
+            assert len(encoder.batches) <= received + 2 * CHUNKS_AHEAD - 1
 
 
-async def test_rows_come_in_the_order_of_the_key_and_resume_after_it(
-    rows: Rows, content: Content
-) -> None:
+async def test_page_follows_the_order_of_the_key(rows: Rows, content: Content) -> None:
     backwards = Rows(content.database, select(lines), -lines.c.id)
 
-    [chunk] = await read(backwards.after(-7, 3).chunks(Lines()))
+    [chunk] = await read(backwards.page(-7, 3).chunks(Lines()))
 
     assert [line.split()[0] for line in chunk.data.splitlines()] == [b"6", b"5", b"4"]
 
 
 @pytest.mark.parametrize("header", [b"", b"header\n"])
-async def test_without_rows_there_is_the_header(content: Content, header: bytes) -> None:
+async def test_header_is_sent_without_rows(content: Content, header: bytes) -> None:
     chunks = await read(all_lines(content).chunks(Lines(header)))
 
     assert b"".join(chunk.data for chunk in chunks) == header
     assert content.connections == 0
 
 
-async def test_the_connection_is_back_when_the_client_leaves(rows: Rows, content: Content) -> None:
+async def test_disconnect_returns_connection(rows: Rows, content: Content) -> None:
     chunks = rows.chunks(Lines())
     await anext(chunks)
     held = content.connections
@@ -155,9 +148,7 @@ async def test_the_connection_is_back_when_the_client_leaves(rows: Rows, content
     assert (held, content.connections) == (1, 0)
 
 
-async def test_the_connection_is_back_after_a_failure_in_mid_stream(
-    rows: Rows, content: Content
-) -> None:
+async def test_later_failure_returns_connection(rows: Rows, content: Content) -> None:
     content.fail_at(lines, 2000)
     encoder = Lines()
 
@@ -168,9 +159,7 @@ async def test_the_connection_is_back_after_a_failure_in_mid_stream(
     assert content.connections == 0
 
 
-async def test_the_connection_is_back_after_a_failure_at_the_start(
-    rows: Rows, content: Content
-) -> None:
+async def test_failure_before_first_row_returns_connection(rows: Rows, content: Content) -> None:
     content.run("DROP TABLE lines")
 
     with pytest.raises(Exception, match="lines"):
@@ -179,9 +168,7 @@ async def test_the_connection_is_back_after_a_failure_at_the_start(
     assert content.connections == 0
 
 
-async def test_nothing_is_committed_that_could_fail_after_the_last_chunk(
-    rows: Rows, content: Content
-) -> None:
+async def test_export_commits_nothing(rows: Rows, content: Content) -> None:
     commits: list[Any] = []
     event.listen(content.database.engine, "commit", commits.append)
 
@@ -190,7 +177,7 @@ async def test_nothing_is_committed_that_could_fail_after_the_last_chunk(
     assert commits == []
 
 
-async def test_no_connection_is_taken_before_the_first_chunk(rows: Rows, content: Content) -> None:
+async def test_unread_export_takes_no_connection(rows: Rows, content: Content) -> None:
     chunks = rows.chunks(Lines())
 
     await chunks.aclose()
@@ -198,9 +185,7 @@ async def test_no_connection_is_taken_before_the_first_chunk(rows: Rows, content
     assert content.connections == 0
 
 
-async def test_the_connection_is_back_when_the_reader_is_cancelled_while_it_waits(
-    rows: Rows, content: Content
-) -> None:
+async def test_cancellation_while_encoding_returns_connection(rows: Rows, content: Content) -> None:
     encoding, go_on = Event(), Event()
 
     class Slow(Lines):
@@ -225,33 +210,29 @@ async def test_the_connection_is_back_when_the_reader_is_cancelled_while_it_wait
     assert (held, content.connections) == (1, 0)
 
 
-async def test_a_query_ends_with_its_client_however_long_it_takes(
-    rows: Rows, content: Content
-) -> None:
+async def test_cancellation_interrupts_the_query(rows: Rows, content: Content) -> None:
     endless = rows.statement.where(text(ENDLESS))
     chunks = replace(rows, statement=endless).chunks(Lines())
 
-    with fail_after(PATIENCE), pytest.raises(TimeoutError):
+    with fail_after(TIMEOUT), pytest.raises(TimeoutError):
         await asyncio.wait_for(anext(chunks), 0.05)
 
     assert content.connections == 0
 
 
-async def test_a_client_may_leave_before_it_is_its_turn(rows: Rows, content: Content) -> None:
+async def test_cancellation_before_a_free_reader_returns(rows: Rows, content: Content) -> None:
     loop, go_on = asyncio.get_running_loop(), Event()
-    turns = [loop.run_in_executor(content.database.readers, go_on.wait) for _ in range(READERS)]
+    occupied = [loop.run_in_executor(content.database.readers, go_on.wait) for _ in range(READERS)]
     loop.call_later(2 * INTERRUPT_SECONDS, go_on.set)
 
-    with fail_after(PATIENCE), pytest.raises(TimeoutError):
+    with fail_after(TIMEOUT), pytest.raises(TimeoutError):
         await asyncio.wait_for(anext(rows.chunks(Lines())), 0.01)
 
-    assert all(await asyncio.gather(*turns))
+    assert all(await asyncio.gather(*occupied))
     assert content.connections == 0
 
 
-async def test_a_failure_that_comes_after_the_client_left_is_nobodys(
-    rows: Rows, content: Content
-) -> None:
+async def test_failure_after_disconnect_is_not_reported(rows: Rows, content: Content) -> None:
     content.fail_at(lines, 200)
     reported: list[dict[str, Any]] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: reported.append(context))
@@ -265,7 +246,7 @@ async def test_a_failure_that_comes_after_the_client_left_is_nobodys(
     assert content.connections == 0
 
 
-async def test_exports_at_once_run_side_by_side(rows: Rows) -> None:
+async def test_concurrent_exports_advance_together(rows: Rows) -> None:
     exports = 3
     turn = asyncio.Barrier(exports)
 
@@ -276,15 +257,13 @@ async def test_exports_at_once_run_side_by_side(rows: Rows) -> None:
             await turn.wait()
         return received
 
-    with fail_after(PATIENCE):
+    with fail_after(TIMEOUT):
         received = await asyncio.gather(*(read_in_step() for _ in range(exports)))
 
     assert received == [ROWS] * exports
 
 
-async def test_many_exports_run_at_once_and_leave_connections_for_others(
-    rows: Rows, content: Content
-) -> None:
+async def test_many_exports_leave_connections_for_others(rows: Rows, content: Content) -> None:
     exports = [rows.chunks(Lines()) for _ in range(20)]
 
     for chunks in exports:
@@ -297,9 +276,7 @@ async def test_many_exports_run_at_once_and_leave_connections_for_others(
     assert (held, content.connections) == (20, 0)
 
 
-async def test_an_export_does_not_see_what_changes_while_it_runs(
-    rows: Rows, content: Content
-) -> None:
+async def test_export_does_not_see_later_changes(rows: Rows, content: Content) -> None:
     chunks = rows.chunks(Lines())
     start = await anext(chunks)
 

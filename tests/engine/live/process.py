@@ -1,4 +1,4 @@
-"""The service as a process of its own, for what only a process does: signals, exit status."""
+"""The service in a process of its own, for signals and exit statuses."""
 
 import os
 import re
@@ -9,12 +9,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-PROJECT = Path(__file__).parents[2]
+PROJECT = Path(__file__).parents[3]
 UVICORN = [sys.executable, "-m", "uvicorn", "--port", "0", "--app-dir", str(PROJECT)]
-COMMAND = "{{ cookiecutter.project_slug }}"
-SERVE = [str(Path(sys.executable).with_name(COMMAND)), "serve", "--port", "0"]
-PATIENCE = 30
-"""Seconds after which a test fails that waits for what should be there at once."""
+SERVE = [str(Path(sys.executable).with_name("streaming-api")), "serve", "--port", "0"]
+TIMEOUT = 30
+"""Seconds after which a process that does not start or stop fails its test."""
 
 
 class Process:
@@ -33,15 +32,15 @@ class Process:
 
     @property
     def url(self) -> str:
-        """Where the service is."""
+        """The URL of the service."""
         return f"http://127.0.0.1:{self.port}"
 
     def connect(self, path: str) -> socket.socket:
-        """Ask for `path` and read nothing."""
+        """Send a request for `path`, and read nothing."""
         connection = socket.socket()
-        # The less fits into the buffers of the system, the sooner the server has to wait.
+        # The smaller the buffers, the sooner the server has to wait.
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        connection.settimeout(PATIENCE)
+        connection.settimeout(TIMEOUT)
         connection.connect(("127.0.0.1", self.port))
         connection.sendall(f"GET {path} HTTP/1.1\r\nHost: test\r\n\r\n".encode())
         return connection
@@ -49,14 +48,14 @@ class Process:
     def stop(self, signal: int) -> int:
         """Send `signal` and return the exit status."""
         self._process.send_signal(signal)
-        self.log += self._process.communicate(timeout=PATIENCE)[1]
+        self.log += self._process.communicate(timeout=TIMEOUT)[1]
         return self._process.returncode
 
 
 @contextmanager
 def process(command: list[str], **settings: str) -> Iterator[Process]:
-    """Run `command` until it accepts requests, and kill it in the end if it still runs."""
-    running = subprocess.Popen(  # noqa: S603
+    """Run `command` until it accepts requests, and kill it at the end of the block."""
+    running = subprocess.Popen(
         command, env=os.environ | settings, stderr=subprocess.PIPE, text=True
     )
     with running:

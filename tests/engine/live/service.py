@@ -1,34 +1,31 @@
-"""The application with streams that do not end by themselves, for a process of its own."""
+"""The application with streams that do not end by themselves."""
 
 import asyncio
 from collections.abc import AsyncGenerator
 
-from {{ cookiecutter.__package_name }}.main import create_app
-from {{ cookiecutter.__package_name }}.streaming import (
-    Chunk,
-    Reason,
-    StreamResponse,
-)
+from streaming_api.main import create_app
+from streaming_api.streaming import Chunk, Reason, StreamResponse
 
 app = create_app()
 
 
 class FileResponse(StreamResponse):
-    """A stream that is whole, or a failed transfer."""
+    """A finite stream: complete, or a failed transfer."""
 
     media_type = "application/octet-stream"
 
 
 class TickerResponse(FileResponse):
-    """A stream that says goodbye."""
+    """An endless stream, which ends in order."""
 
     endless = True
 
-    def farewell(self, reason: Reason) -> bytes | None:
-        return b"bye"
+    def closing(self, reason: Reason | None) -> bytes | None:
+        """Return the last bytes of the stream."""
+        return b"closing"
 
 
-async def one_chunk() -> AsyncGenerator[Chunk, None]:
+async def wait_after_chunk() -> AsyncGenerator[Chunk, None]:
     yield Chunk(b"hello\n", 1)
     await asyncio.Event().wait()
 
@@ -40,7 +37,7 @@ async def many_chunks() -> AsyncGenerator[Chunk, None]:
 
 @app.get("/ticker")
 async def ticker() -> TickerResponse:
-    return TickerResponse(one_chunk())
+    return TickerResponse(wait_after_chunk())
 
 
 @app.get("/file")

@@ -1,4 +1,4 @@
-"""A transfer is whole or it fails, and no reader holds the server: with a real uvicorn."""
+"""Transfers on a real uvicorn: complete or failed, and no reader holds the server."""
 
 import socket
 import threading
@@ -10,18 +10,14 @@ import pytest
 import uvicorn
 from fastapi import FastAPI
 
-from {{ cookiecutter.__package_name }}.streaming import (
-    Chunk,
-    StreamResponse,
-    Streams,
-)
+from streaming_api.streaming import Chunk, StreamResponse
+from streaming_api.streaming.registry import Streams
 
-PATIENCE = 10
-"""Seconds after which a test fails that waits for what should be there at once."""
+from .process import TIMEOUT
 
 
 class FileResponse(StreamResponse):
-    """A stream that is whole, or a failed transfer."""
+    """A finite stream: complete, or a failed transfer."""
 
     media_type = "text/plain"
 
@@ -31,7 +27,7 @@ async def broken_chunks() -> AsyncGenerator[Chunk, None]:
     raise OSError("the database is gone")
 
 
-async def whole_chunks() -> AsyncGenerator[Chunk, None]:
+async def complete_chunks() -> AsyncGenerator[Chunk, None]:
     yield Chunk(b"hello\n", 1)
     yield Chunk(b"world\n", 1)
 
@@ -43,7 +39,7 @@ async def many_chunks() -> AsyncGenerator[Chunk, None]:
 
 @pytest.fixture
 def app() -> FastAPI:
-    """An application of three files, with a limit on bodies between it and the server."""
+    """An application of files, with FastAPI's limit on bodies between it and the server."""
     app = FastAPI(max_body_size=1000)
     app.state.streams = Streams(send_timeout=0.05, max_seconds=0, max_per_client=20, grace=10)
 
@@ -51,9 +47,9 @@ def app() -> FastAPI:
     async def broken() -> FileResponse:
         return FileResponse(broken_chunks())
 
-    @app.get("/whole")
-    async def whole() -> FileResponse:
-        return FileResponse(whole_chunks())
+    @app.get("/complete")
+    async def complete() -> FileResponse:
+        return FileResponse(complete_chunks())
 
     @app.get("/large")
     async def large() -> FileResponse:
@@ -62,28 +58,33 @@ def app() -> FastAPI:
     return app
 
 
-def test_a_file_that_breaks_is_a_failed_transfer(server: str) -> None:
+def test_failed_stream_is_failed_transfer(server: str) -> None:
     received = b""
 
     with httpx2.stream("GET", f"{server}/broken") as response:
         assert response.status_code == 200
         with pytest.raises(httpx2.RemoteProtocolError):  # noqa: PT012
-            for piece in response.iter_bytes():
-                received += piece
+            for data in response.iter_bytes():
+                received += data
 
     assert received == b"hello\n"
 
 
-def test_a_connection_is_used_again_after_a_file_that_is_whole(server: str) -> None:
+def test_connection_is_reused_after_complete_stream(server: str) -> None:
     with httpx2.Client(base_url=server) as client:
-        first, second = client.get("/whole"), client.get("/whole")
+        first, second = client.get("/complete"), client.get("/complete")
 
     assert first.content == second.content == b"hello\nworld\n"
     assert first.headers["transfer-encoding"] == "chunked"
     assert "connection" not in first.headers
 
 
-def test_a_body_that_is_too_large_is_refused(server: str) -> None:
+def test_stream_is_read_line_by_line(server: str) -> None:
+    with httpx2.stream("GET", f"{server}/complete") as response:
+        assert list(response.iter_lines()) == ["hello", "world"]
+
+
+def test_body_that_is_too_large_returns_413(server: str) -> None:
     response = httpx2.request("GET", f"{server}/large", content=b"x" * 1001)
 
     assert response.status_code == 413
@@ -91,7 +92,7 @@ def test_a_body_that_is_too_large_is_refused(server: str) -> None:
 
 @pytest.mark.parametrize("http", ["httptools", "h11"])
 @pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
-def test_a_reader_that_stalls_loses_its_connection(
+def test_stalled_reader_loses_its_connection(
     app: FastAPI, http: Literal["httptools", "h11"], loop: Literal["asyncio", "uvloop"]
 ) -> None:
     if loop == "uvloop":
@@ -105,11 +106,11 @@ def test_a_reader_that_stalls_loses_its_connection(
         with socket.create_connection(listener.getsockname()) as stalled:
             stalled.sendall(b"GET /large HTTP/1.1\r\nHost: test\r\n\r\n")
             assert stalled.recv(12) == b"HTTP/1.1 200"
-            # A server without a limit to its patience waits for every connection to close.
+            # Without a timeout the server waits until all connections are closed.
             server.should_exit = True
-            thread.join(PATIENCE)
-            held = thread.is_alive()
+            thread.join(TIMEOUT)
+            is_held = thread.is_alive()
             server.force_exit = True
         thread.join()
 
-    assert not held
+    assert not is_held

@@ -1,40 +1,41 @@
-"""What the tests of the streams share."""
+"""Fixtures of the streams' tests."""
 
 import logging
 
 import pytest
 
-from {{ cookiecutter.__package_name }} import streaming
+from streaming_api.streaming import response
 
 
-@pytest.fixture
-def anyio_backend() -> str:
-    """The event loop that uvicorn runs on."""
-    return "asyncio"
-
-
-class Endings:
-    """The end-of-stream log."""
+class EndLog:
+    """The log of streams that ended."""
 
     def __init__(self, caplog: pytest.LogCaptureFixture) -> None:
         self._caplog = caplog
-        self._logger = f"{streaming.__name__}.response"
 
     @property
-    def records(self) -> list[logging.LogRecord]:
-        """The records of the streams that ended."""
-        return [record for record in self._caplog.records if record.name == self._logger]
+    def record(self) -> logging.LogRecord | None:
+        """The record of the only stream that ended; `None` if none did."""
+        records = [each for each in self._caplog.records if each.name == response.logger.name]
+        assert len(records) < 2
+        return records[0] if records else None
 
     @property
-    def only(self) -> str:
-        """What the log says of the only stream that ended, but for its id and its duration."""
-        (record,) = self.records
-        words = record.getMessage().split()
+    def line(self) -> str:
+        """The message of that record, without its id and its duration."""
+        assert self.record
+        words = self.record.getMessage().split()
         return " ".join(word for word in words if not word.startswith(("request_id=", "seconds=")))
+
+    @property
+    def failure(self) -> BaseException | None:
+        """The exception in that record."""
+        assert self.record
+        return self.record.exc_info[1] if self.record.exc_info else None
 
 
 @pytest.fixture
-def endings(caplog: pytest.LogCaptureFixture) -> Endings:
-    """What the log says of the streams that ended."""
+def end_log(caplog: pytest.LogCaptureFixture) -> EndLog:
+    """The log of streams that ended."""
     caplog.set_level(logging.INFO)
-    return Endings(caplog)
+    return EndLog(caplog)

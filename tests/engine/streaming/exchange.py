@@ -1,4 +1,4 @@
-"""A stream under full control: an application around any iterator, and a client by raw ASGI."""
+"""A stream under full control: an application around a generator, and a client in raw ASGI."""
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
@@ -8,35 +8,34 @@ from typing import Any
 from fastapi import FastAPI, HTTPException, Response
 from starlette.types import ASGIApp, Message, Scope
 
-from {{ cookiecutter.__package_name }}.problems import problem_handlers
-from {{ cookiecutter.__package_name }}.streaming import (
-    Chunk,
-    Reason,
-    StreamResponse,
-    Streams,
-)
+from streaming_api.streaming import Chunk, Reason, StreamResponse
+from streaming_api.streaming.problems import problem_handlers
+from streaming_api.streaming.registry import Streams
 
 Chunks = Callable[[], AsyncGenerator[Chunk, None]]
 
 
 class FileResponse(StreamResponse):
-    """A stream that ends by itself: whole, or a failed transfer."""
+    """A finite stream: complete, or a failed transfer."""
 
     media_type = "text/plain"
     items_name = "lines"
 
 
 class TickerResponse(FileResponse):
-    """A stream that goes on until it is told to end, and then says goodbye."""
+    """An endless stream, which sends the reason of its end."""
 
     endless = True
 
-    def farewell(self, reason: Reason) -> bytes | None:
-        return f"bye: {reason}".encode()
+    def closing(self, reason: Reason | None) -> bytes | None:
+        """Return the last bytes of the stream."""
+        return f"closing: {reason}".encode()
 
 
 def application(
-    chunks: Chunks, response: type[StreamResponse] = FileResponse, **limits: Any
+    chunks: Chunks,
+    response: Callable[[AsyncGenerator[Chunk, None]], StreamResponse] = FileResponse,
+    **limits: Any,
 ) -> FastAPI:
     """Return an application that streams `chunks()` at `/stream`."""
     app = FastAPI(exception_handlers=problem_handlers)
@@ -51,14 +50,14 @@ def application(
 
 
 class Exchange:
-    """One request, as a server sees it: its client takes what it is sent, stalls, or leaves."""
+    """A request and its response at the server; the client reads, stalls or disconnects."""
 
     def __init__(self, app: ASGIApp, method: str, client: str, body: bytes | HTTPException) -> None:
         self.sent: asyncio.Queue[Message] = asyncio.Queue()
         self._body: bytes | HTTPException | None = body
-        self._left = asyncio.Event()
-        self._taking = asyncio.Event()
-        self._taking.set()
+        self._disconnected = asyncio.Event()
+        self._reading = asyncio.Event()
+        self._reading.set()
         scope: Scope = {
             "type": "http",
             "method": method,
@@ -79,47 +78,47 @@ class Exchange:
             raise body
         if body is not None:
             return {"type": "http.request", "body": body, "more_body": False}
-        await self._left.wait()
+        await self._disconnected.wait()
         return {"type": "http.disconnect"}
 
     async def _send(self, message: Message) -> None:
-        await self._taking.wait()
-        if not self._left.is_set():
+        await self._reading.wait()
+        if not self._disconnected.is_set():
             self.sent.put_nowait(message)
         if message["type"] == "http.response.body" and not message.get("more_body"):
-            # A server reports the end of its response as a disconnect, and whatever stands
-            # between it and the application may take its time.
-            self._left.set()
+            # A server reports the end of its response as a disconnect, and middleware may wait
+            # before it returns.
+            self._disconnected.set()
             for _ in range(5):
                 await asyncio.sleep(0)
 
-    async def head(self) -> tuple[int, dict[str, str]]:
+    async def start(self) -> tuple[int, dict[str, str]]:
         """Wait for the status and the headers."""
         message = await self.sent.get()
         headers = {name.decode(): value.decode() for name, value in message["headers"]}
         return message["status"], headers
 
     async def chunk(self) -> bytes:
-        """Wait for the next piece of the body."""
+        """Wait for the next chunk of the body."""
         body: bytes = (await self.sent.get()).get("body", b"")
         return body
 
     async def body(self) -> bytes:
-        """Wait for the end, and return all of the body that nobody took."""
+        """Wait for the end, and return the rest of the body."""
         await self.response
-        pieces = []
+        chunks = []
         while not self.sent.empty():
-            pieces.append(self.sent.get_nowait().get("body", b""))
-        return b"".join(pieces)
+            chunks.append(self.sent.get_nowait().get("body", b""))
+        return b"".join(chunks)
 
     def stall(self) -> None:
-        """Take nothing from now on."""
-        self._taking.clear()
+        """Read nothing from now on."""
+        self._reading.clear()
 
-    def leave(self) -> None:
+    def disconnect(self) -> None:
         """Close the connection."""
-        self._left.set()
-        self._taking.set()
+        self._disconnected.set()
+        self._reading.set()
 
 
 @asynccontextmanager
@@ -130,11 +129,14 @@ async def exchange(
     client: str = "192.0.2.1",
     body: bytes | HTTPException = b"",
 ) -> AsyncIterator[Exchange]:
-    """Make a request, whose `body` may be refused, and leave before the end if it has no end."""
+    """Send a request, and disconnect at the end of the block.
+
+    A `body` that is an exception is raised by `receive`, as by a limit on request bodies.
+    """
     request = Exchange(app, method, client, body)
     try:
         async with asyncio.timeout(10):
             yield request
     finally:
-        request.leave()
+        request.disconnect()
         await asyncio.wait([request.response])

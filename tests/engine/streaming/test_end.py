@@ -1,25 +1,23 @@
-"""How a stream ends: one line in the log tells the reason, the client sees whether it was whole."""
+"""The end of a stream: its reason in the log, and a body that is complete or visibly not."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 
 import pytest
+from fastapi import FastAPI
 from starlette.background import BackgroundTask
 from starlette.types import Receive, Scope, Send
 
-from {{ cookiecutter.__package_name }}.streaming import (
-    Chunk,
-    Reason,
-    SlowReader,
-    Streams,
-)
-from {{ cookiecutter.__package_name }}.streaming.registry import OpenStream
-from {{ cookiecutter.__package_name }}.streaming.response import StreamAborted
+from streaming_api.streaming import Chunk
+from streaming_api.streaming.registry import SlowReader, Stream
+from streaming_api.streaming.response import LAST_CHUNK, StreamAborted
 
-from .conftest import Endings
+from .conftest import EndLog
 from .exchange import Exchange, FileResponse, TickerResponse, application, exchange
 
 pytestmark = pytest.mark.anyio
+
+STARTED = "stream ended route=/stream lines=1 bytes=4"
 
 
 async def two_chunks() -> AsyncGenerator[Chunk, None]:
@@ -27,82 +25,82 @@ async def two_chunks() -> AsyncGenerator[Chunk, None]:
     yield Chunk(b"three\n", 1)
 
 
-async def one_chunk_then_nothing() -> AsyncGenerator[Chunk, None]:
+async def wait_after_chunk() -> AsyncGenerator[Chunk, None]:
     yield Chunk(b"one\n", 1)
     await asyncio.Event().wait()
 
 
-async def one_chunk_then_failure() -> AsyncGenerator[Chunk, None]:
+async def fail_after_chunk() -> AsyncGenerator[Chunk, None]:
     yield Chunk(b"one\n", 1)
     raise OSError("the database is gone")
 
 
-async def one_chunk_then_overflow() -> AsyncGenerator[Chunk, None]:
+async def overflow_after_chunk() -> AsyncGenerator[Chunk, None]:
     yield Chunk(b"one\n", 1)
     raise SlowReader
 
 
-async def without_waiting() -> AsyncGenerator[Chunk, None]:
+async def never_wait() -> AsyncGenerator[Chunk, None]:
     for _ in range(10_000):
         yield Chunk(b"", 0)
 
 
 async def first_chunk(request: Exchange) -> None:
-    """Wait until the stream is on its way."""
-    await request.head()
+    """Wait until the stream has started."""
+    await request.start()
     assert await request.chunk() == b"one\n"
 
 
-async def test_complete(endings: Endings) -> None:
+async def test_all_chunks_sent_is_complete(end_log: EndLog) -> None:
     async with exchange(application(two_chunks)) as request:
-        await request.head()
+        await request.start()
 
         assert await request.body() == b"one\ntwo\nthree\n"
-    assert endings.only == "stream ended route=/stream lines=3 bytes=14 reason=complete"
+    assert end_log.line == "stream ended route=/stream lines=3 bytes=14 reason=complete"
 
 
-async def test_client_disconnect(endings: Endings) -> None:
-    async with exchange(application(one_chunk_then_nothing)) as request:
+async def test_client_disconnect_ends_waiting_stream(end_log: EndLog) -> None:
+    async with exchange(application(wait_after_chunk)) as request:
         await first_chunk(request)
-        request.leave()
+        request.disconnect()
         await request.response
 
-    assert endings.only == "stream ended route=/stream lines=1 bytes=4 reason=client-disconnect"
+    assert end_log.line == f"{STARTED} reason=client-disconnect"
 
 
-async def test_a_client_that_left_ends_a_stream_that_never_waits(endings: Endings) -> None:
-    async with exchange(application(without_waiting)) as request:
-        await request.head()
-        request.leave()
+async def test_client_disconnect_ends_stream_that_never_waits(end_log: EndLog) -> None:
+    async with exchange(application(never_wait)) as request:
+        await request.start()
+        request.disconnect()
         await request.response
 
-    assert endings.only == "stream ended route=/stream lines=0 bytes=0 reason=client-disconnect"
+    assert end_log.line == "stream ended route=/stream lines=0 bytes=0 reason=client-disconnect"
 
 
-async def test_an_endless_stream_says_goodbye_when_the_server_stops(endings: Endings) -> None:
-    app = application(one_chunk_then_nothing, TickerResponse)
+async def test_shutdown_ends_endless_stream_in_order(end_log: EndLog) -> None:
+    app = application(wait_after_chunk, TickerResponse)
 
     async with exchange(app) as request:
         await first_chunk(request)
         app.state.streams.drain()
 
-        assert await request.body() == b"bye: shutdown"
-    assert endings.only == "stream ended route=/stream lines=1 bytes=4 reason=shutdown"
+        assert await request.body() == b"closing: shutdown"
+    assert end_log.line == f"{STARTED} reason=shutdown"
 
 
-async def test_a_file_is_finished_while_the_server_stops(endings: Endings) -> None:
+async def test_shutdown_lets_finite_stream_complete(end_log: EndLog) -> None:
     app = application(two_chunks)
 
     async with exchange(app) as request:
-        await request.head()
+        await request.start()
         app.state.streams.drain()
 
         assert await request.body() == b"one\ntwo\nthree\n"
-    assert endings.only == "stream ended route=/stream lines=3 bytes=14 reason=complete"
+    assert end_log.line == "stream ended route=/stream lines=3 bytes=14 reason=complete"
 
 
-async def test_a_file_that_takes_too_long_to_finish_fails(endings: Endings) -> None:
-    app = application(one_chunk_then_nothing, grace=0)
+async def test_shutdown_aborts_finite_stream_after_grace(end_log: EndLog) -> None:
+    app = application(wait_after_chunk, grace=0)
 
     async with exchange(app) as request:
         await first_chunk(request)
@@ -110,32 +108,32 @@ async def test_a_file_that_takes_too_long_to_finish_fails(endings: Endings) -> N
 
         with pytest.raises(StreamAborted):
             await request.response
-    assert endings.only == "stream ended route=/stream lines=1 bytes=4 reason=shutdown"
+    assert end_log.line == f"{STARTED} reason=shutdown"
 
 
-async def test_a_reader_that_stalls_is_cut(endings: Endings) -> None:
-    async with exchange(application(without_waiting, send_timeout=0.01)) as request:
-        await request.head()
+async def test_stalled_reader_is_disconnected(end_log: EndLog) -> None:
+    async with exchange(application(never_wait, send_timeout=0.01)) as request:
+        await request.start()
         request.stall()
 
         with pytest.raises(StreamAborted):
             await request.response
-    assert endings.only == "stream ended route=/stream lines=0 bytes=0 reason=slow-reader"
+    assert end_log.line == "stream ended route=/stream lines=0 bytes=0 reason=slow-reader"
 
 
-async def test_a_reader_that_lags_too_far_behind_is_told(endings: Endings) -> None:
-    async with exchange(application(one_chunk_then_overflow, TickerResponse)) as request:
+async def test_lagging_reader_gets_closing_bytes(end_log: EndLog) -> None:
+    async with exchange(application(overflow_after_chunk, TickerResponse)) as request:
         await first_chunk(request)
 
-        assert await request.body() == b"bye: slow-reader"
-    assert endings.only == "stream ended route=/stream lines=1 bytes=4 reason=slow-reader"
+        assert await request.body() == b"closing: slow-reader"
+    assert end_log.line == f"{STARTED} reason=slow-reader"
 
 
-async def test_a_reader_that_does_not_take_the_goodbye_is_cut(
-    endings: Endings, monkeypatch: pytest.MonkeyPatch
+async def test_reader_stalled_at_closing_bytes_is_disconnected(
+    end_log: EndLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(f"{FileResponse.__base__.__module__}.FAREWELL_SECONDS", 0.01)
-    app = application(one_chunk_then_nothing, TickerResponse)
+    monkeypatch.setattr("streaming_api.streaming.response.CLOSE_SECONDS", 0.01)
+    app = application(wait_after_chunk, TickerResponse)
 
     async with exchange(app) as request:
         await first_chunk(request)
@@ -144,109 +142,96 @@ async def test_a_reader_that_does_not_take_the_goodbye_is_cut(
 
         with pytest.raises(StreamAborted):
             await request.response
-    assert endings.only == "stream ended route=/stream lines=1 bytes=4 reason=shutdown"
+    assert end_log.line == f"{STARTED} reason=shutdown"
 
 
-async def test_a_stream_has_its_time(endings: Endings) -> None:
-    app = application(one_chunk_then_nothing, TickerResponse, max_seconds=0.01)
+async def test_stream_older_than_limit_times_out(end_log: EndLog) -> None:
+    app = application(wait_after_chunk, TickerResponse, max_seconds=0.01)
 
     async with exchange(app) as request:
         await first_chunk(request)
 
-        assert await request.body() == b"bye: timeout"
-    assert endings.only == "stream ended route=/stream lines=1 bytes=4 reason=timeout"
+        assert await request.body() == b"closing: timeout"
+    assert end_log.line == f"{STARTED} reason=timeout"
 
 
-async def test_a_file_that_breaks_is_a_failed_transfer(endings: Endings) -> None:
-    async with exchange(application(one_chunk_then_failure)) as request:
+async def test_failed_finite_stream_is_failed_transfer(end_log: EndLog) -> None:
+    async with exchange(application(fail_after_chunk)) as request:
         await first_chunk(request)
 
         with pytest.raises(OSError, match="the database is gone"):
             await request.response
-    assert endings.only == "stream ended route=/stream lines=1 bytes=4 reason=error"
-    assert endings.records[0].exc_info is not None
+    assert end_log.line == f"{STARTED} reason=error"
+    assert isinstance(end_log.failure, OSError)
 
 
-async def test_an_endless_stream_that_breaks_says_so(endings: Endings) -> None:
-    async with exchange(application(one_chunk_then_failure, TickerResponse)) as request:
+async def test_failed_endless_stream_gets_closing_bytes(end_log: EndLog) -> None:
+    async with exchange(application(fail_after_chunk, TickerResponse)) as request:
         await first_chunk(request)
 
-        assert await request.body() == b"bye: error"
-    assert endings.only == "stream ended route=/stream lines=1 bytes=4 reason=error"
+        assert await request.body() == b"closing: error"
+    assert end_log.line == f"{STARTED} reason=error"
 
 
-@pytest.mark.parametrize(("stops", "reason"), [(True, "shutdown"), (False, "client-disconnect")])
-async def test_a_server_that_cancels_the_response(
-    endings: Endings, stops: bool, reason: str
+@pytest.mark.parametrize(("draining", "reason"), [(True, "shutdown"), (False, "client-disconnect")])
+async def test_response_cancelled_by_server_is_logged(
+    end_log: EndLog, draining: bool, reason: str
 ) -> None:
-    app = application(one_chunk_then_nothing)
+    app = application(wait_after_chunk)
 
     async with exchange(app) as request:
         await first_chunk(request)
-        app.state.streams.draining = stops
+        app.state.streams.draining = draining
         request.response.cancel()
         await asyncio.wait([request.response])
 
     assert request.response.cancelled()
-    assert endings.only == f"stream ended route=/stream lines=1 bytes=4 reason={reason}"
+    assert end_log.line == f"{STARTED} reason={reason}"
 
 
-async def test_the_first_reason_stands() -> None:
-    streams = Streams(send_timeout=10, max_seconds=0, max_per_client=1, grace=10)
-
-    with streams.admit("192.0.2.1", endless=True) as stream:
-        async with stream.running():
-            stream.stop(Reason.CLIENT_DISCONNECT)
-            stream.stop(Reason.SHUTDOWN)
-            await asyncio.Event().wait()
-        stream.stop(Reason.SHUTDOWN)
-
-    assert stream.reason is Reason.CLIENT_DISCONNECT
-
-
-async def test_a_stream_outside_of_a_route_is_logged_too(endings: Endings) -> None:
-    owner = application(two_chunks)
+@pytest.mark.parametrize("scope_of", [dict, lambda scope: {**scope, "client": None}])
+async def test_stream_without_route_is_logged(
+    end_log: EndLog, scope_of: Callable[[Scope], Scope]
+) -> None:
+    owner: FastAPI = application(two_chunks)
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        await FileResponse(two_chunks())({**scope, "app": owner}, receive, send)
+        await FileResponse(two_chunks())({**scope_of(scope), "app": owner}, receive, send)
 
     async with exchange(app) as request:
-        await request.head()
+        await request.start()
 
         assert await request.body() == b"one\ntwo\nthree\n"
-    assert endings.only == "stream ended route=- lines=3 bytes=14 reason=complete"
+    assert end_log.line == "stream ended route=- lines=3 bytes=14 reason=complete"
 
 
-async def test_the_first_end_of_a_stream_stands() -> None:
-    stream = OpenStream(endless=True, send_timeout=1, max_seconds=0)
+class BytesResponse(FileResponse):
+    """A stream without chunks, which sends its body itself."""
 
-    async with stream.running():
-        stream.stop(Reason.SHUTDOWN)
-        stream.fail(ValueError("too late"))
-        await asyncio.Event().wait()
-
-    assert stream.reason is Reason.SHUTDOWN
+    async def send_body(self, stream: Stream, receive: Receive, send: Send) -> None:
+        """Send two chunks."""
+        await self.send_chunk(stream, send, Chunk(b"one\n", 1))
+        await self.send_chunk(stream, send, LAST_CHUNK)
 
 
-async def test_a_stream_that_is_complete_is_not_stopped_any_more() -> None:
-    stream = OpenStream(endless=True, send_timeout=1, max_seconds=0)
+async def test_response_that_overrides_send_body_needs_no_chunks(end_log: EndLog) -> None:
+    app = application(two_chunks, lambda _: BytesResponse())
 
-    async with stream.running():
-        stream.reason = Reason.COMPLETE
-        stream.stop(Reason.SHUTDOWN)
-        await asyncio.sleep(0)
+    async with exchange(app) as request:
+        await request.start()
 
-    assert stream.reason is Reason.COMPLETE
+        assert await request.body() == b"one\n"
+    assert end_log.line == f"{STARTED} reason=complete"
 
 
 class WithTaskResponse(FileResponse):
-    """A stream with a task for later, which would run after a disconnect too."""
+    """A stream with a background task, which would run after a disconnect too."""
 
     def __init__(self, chunks: AsyncGenerator[Chunk, None]) -> None:
         super().__init__(chunks)
         self.background = BackgroundTask(pytest.fail)
 
 
-async def test_a_stream_runs_no_background_task() -> None:
+async def test_stream_runs_no_background_task() -> None:
     async with exchange(application(two_chunks, WithTaskResponse)) as request:
         assert await request.body() == b"one\ntwo\nthree\n"

@@ -1,19 +1,23 @@
-"""How many streams there may be."""
+"""The limits on open streams."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable
 
 import pytest
-from fastapi import FastAPI
 
-from {{ cookiecutter.__package_name }}.streaming import Chunk
+from streaming_api.streaming import Chunk
+from streaming_api.streaming.registry import Streams
 
 from .exchange import Exchange, application, exchange
 
 pytestmark = pytest.mark.anyio
 
 
-async def chunk_then_nothing() -> AsyncGenerator[Chunk, None]:
+async def one_chunk() -> AsyncGenerator[Chunk, None]:
+    yield Chunk(b"one\n", 1)
+
+
+async def wait_after_chunk() -> AsyncGenerator[Chunk, None]:
     yield Chunk(b"one\n", 1)
     await asyncio.Event().wait()
 
@@ -23,11 +27,7 @@ async def many_chunks() -> AsyncGenerator[Chunk, None]:
         yield Chunk(b"one\n", 1)
 
 
-async def chunk() -> AsyncGenerator[Chunk, None]:
-    yield Chunk(b"one\n", 1)
-
-
-async def chunk_then_failure() -> AsyncGenerator[Chunk, None]:
+async def fail_after_chunk() -> AsyncGenerator[Chunk, None]:
     yield Chunk(b"one\n", 1)
     raise OSError
 
@@ -37,71 +37,69 @@ async def failure() -> AsyncGenerator[Chunk, None]:
     yield Chunk(b"", 0)
 
 
-async def test_a_client_with_too_many_streams_is_told_to_come_back() -> None:
-    app = application(chunk_then_nothing, max_per_client=2)
+async def test_too_many_streams_of_client_return_429() -> None:
+    app = application(wait_after_chunk, max_per_client=2)
 
     async with exchange(app) as first, exchange(app) as second, exchange(app) as third:
-        assert (await first.head())[0] == 200
-        assert (await second.head())[0] == 200
-        status, headers = await third.head()
+        assert (await first.start())[0] == 200
+        assert (await second.start())[0] == 200
+        status, headers = await third.start()
 
     assert status == 429
     assert headers["content-type"] == "application/problem+json"
     assert headers["retry-after"] == "5"
 
 
-async def test_the_limit_of_one_client_is_not_that_of_another() -> None:
-    app = application(chunk_then_nothing, max_per_client=1)
+async def test_limit_of_client_does_not_affect_another() -> None:
+    app = application(wait_after_chunk, max_per_client=1)
 
     async with exchange(app) as first, exchange(app, client="192.0.2.2") as second:
-        assert (await first.head())[0] == 200
-        assert (await second.head())[0] == 200
+        assert (await first.start())[0] == 200
+        assert (await second.start())[0] == 200
 
 
 @pytest.mark.parametrize(
     ("chunks", "end"),
     [
-        pytest.param(chunk, None, id="complete"),
-        pytest.param(failure, None, id="refused"),
-        pytest.param(chunk_then_failure, None, id="error"),
-        pytest.param(chunk_then_nothing, Exchange.leave, id="client-disconnect"),
+        pytest.param(one_chunk, None, id="complete"),
+        pytest.param(failure, None, id="not-started"),
+        pytest.param(fail_after_chunk, None, id="error"),
+        pytest.param(wait_after_chunk, Exchange.disconnect, id="client-disconnect"),
         pytest.param(many_chunks, Exchange.stall, id="slow-reader"),
     ],
 )
-async def test_a_stream_that_ended_makes_room_for_another(
+async def test_ended_stream_is_not_counted(
     chunks: Callable[[], AsyncGenerator[Chunk, None]], end: Callable[[Exchange], None] | None
 ) -> None:
     app = application(chunks, max_per_client=1, send_timeout=0.01)
     async with exchange(app) as first:
-        await first.head()
+        await first.start()
         if end:
             end(first)
         await asyncio.wait([first.response])
 
     async with exchange(app) as second:
-        status, _ = await second.head()
+        status, _ = await second.start()
 
     assert status != 429
-    assert len(app.state.streams) == 0
 
 
-async def test_a_server_that_stops_admits_no_stream() -> None:
-    app = application(chunk)
+async def test_draining_server_admits_no_stream() -> None:
+    app = application(one_chunk)
     app.state.streams.drain()
 
     async with exchange(app) as request:
-        status, headers = await request.head()
+        status, headers = await request.start()
 
     assert status == 503
     assert headers["retry-after"] == "1"
 
 
-async def test_streams_are_counted_while_they_are_open() -> None:
-    app: FastAPI = application(chunk_then_nothing, max_per_client=2)
+async def test_clients_without_open_streams_take_no_memory() -> None:
+    streams = Streams(send_timeout=10, max_seconds=0, max_per_client=2, grace=10)
 
-    async with exchange(app) as first, exchange(app) as second:
-        await first.head()
-        await second.head()
+    with streams.admit("192.0.2.1", endless=True), streams.admit("192.0.2.1", endless=True):
+        assert streams._clients == {"192.0.2.1": 2}
 
-        assert len(app.state.streams) == 2
-    assert len(app.state.streams) == 0
+    assert not streams._clients
+    assert not streams._open

@@ -1,16 +1,16 @@
-"""Records that stay on one line."""
+"""JSON without characters at which clients split lines."""
 
 import json
 
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from {{ cookiecutter.__package_name }}.streaming import escape_line_separators
+from streaming_api.streaming.lines import escape_line_separators
 
 
 @given(st.text())
 @example("\x85\u2028\u2029")
-def test_json_stays_the_same_value_on_one_line(text: str) -> None:
+def test_escaped_json_has_same_value_on_one_line(text: str) -> None:
     encoded = json.dumps(text, ensure_ascii=False).encode("utf-8", "surrogatepass")
 
     escaped = escape_line_separators(encoded)

@@ -1,4 +1,4 @@
-"""The signals that stop a server end its streams first."""
+"""Signals that stop the server drain the streams first."""
 
 import asyncio
 import signal
@@ -7,28 +7,28 @@ from types import FrameType
 
 import pytest
 
-from {{ cookiecutter.__package_name }}.streaming import stop_signals
+from streaming_api.streaming.registry import stop_signals
 
 pytestmark = pytest.mark.anyio
 
 
 @pytest.fixture
-def server_saw() -> Iterator[list[int]]:
-    """The signals that reach who handled them before, as a server does."""
-    seen: list[int] = []
+def server_signals() -> Iterator[list[int]]:
+    """The signals that the handlers of the server received."""
+    received: list[int] = []
 
     def handle(number: int, _: FrameType | None) -> None:
-        seen.append(number)
+        received.append(number)
 
-    earlier = {each: signal.signal(each, handle) for each in (signal.SIGTERM, signal.SIGINT)}
-    yield seen
-    for number, handler in earlier.items():
+    previous = {each: signal.signal(each, handle) for each in (signal.SIGTERM, signal.SIGINT)}
+    yield received
+    for number, handler in previous.items():
         signal.signal(number, handler)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-async def test_a_signal_reaches_the_streams_and_the_server(
-    server_saw: list[int], number: signal.Signals
+async def test_signal_calls_callback_and_previous_handler(
+    server_signals: list[int], number: signal.Signals
 ) -> None:
     drained = asyncio.Event()
 
@@ -36,10 +36,10 @@ async def test_a_signal_reaches_the_streams_and_the_server(
         signal.raise_signal(number)
         await drained.wait()
 
-    assert server_saw == [number]
+    assert server_signals == [number]
 
 
-async def test_the_handlers_of_before_are_restored(server_saw: list[int]) -> None:
+async def test_previous_handlers_are_restored(server_signals: list[int]) -> None:
     drained = asyncio.Event()
     with stop_signals(drained.set):
         pass
@@ -47,22 +47,22 @@ async def test_the_handlers_of_before_are_restored(server_saw: list[int]) -> Non
     signal.raise_signal(signal.SIGTERM)
     await asyncio.sleep(0)
 
-    assert server_saw == [signal.SIGTERM]
+    assert server_signals == [signal.SIGTERM]
     assert not drained.is_set()
 
 
-async def test_a_signal_that_nobody_handled_is_left_alone(server_saw: list[int]) -> None:
+async def test_ignored_signal_stays_ignored(server_signals: list[int]) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
     with stop_signals(lambda: None):
         assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
 
 
-async def test_outside_of_the_main_thread_there_are_no_signals() -> None:
+async def test_other_threads_handle_no_signals() -> None:
     before = signal.getsignal(signal.SIGTERM)
 
-    def watch() -> None:
+    def enter() -> None:
         with stop_signals(lambda: None):
             assert signal.getsignal(signal.SIGTERM) is before
 
-    await asyncio.to_thread(watch)
+    await asyncio.to_thread(enter)

@@ -1,3 +1,5 @@
+export const UNREACHABLE = "The service is unreachable.";
+
 /** Headers of requests with a JSON body. */
 export const headers = { "Content-Type": "application/json" };
 
@@ -9,7 +11,7 @@ for (const place of document.querySelectorAll("[data-base]")) place.textContent 
 /** Send a request. Throws an `Error` with a message for the user unless it succeeds. */
 export async function request(path, options) {
   const response = await fetch(path, options).catch(() => {
-    throw new Error("The service is unreachable.");
+    throw new Error(UNREACHABLE);
   });
   if (!response.ok) throw new Error(await problemOf(response));
   return response;

@@ -80,7 +80,7 @@ class PostgreSQL(Database):
     def insert_samples(self, connection: Connection, table: Table, rows: int) -> Iterator[int]:
         """Set sequences, too: they continue after the samples."""
         yield from super().insert_samples(connection, table, rows)
-        name = connection.dialect.identifier_preparer.format_table(table)
+        name = func.concat_ws(".", *map(func.quote_ident, (table.schema, table.name)))
         for key in table.primary_key:
             sequence = func.pg_get_serial_sequence(name, key.name)
             connection.execute(select(func.setval(sequence, rows + 1, False)))

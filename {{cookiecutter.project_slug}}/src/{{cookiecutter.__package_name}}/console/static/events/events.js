@@ -114,7 +114,7 @@ const publishForm = document.getElementById("publish");
 publishForm.addEventListener("submit", async (event) => {
   event.preventDefault();
   try {
-    report(publishForm, `Published with the id ${await publish(publishForm.elements)}`, "good");
+    report(publishForm, `Published as ${await publish(publishForm.elements)}`, "good");
   } catch (error) {
     report(publishForm, error.message, "bad");
   }

@@ -1,4 +1,4 @@
-import { problemOf } from "../console.js";
+import { UNREACHABLE, problemOf } from "../console.js";
 
 /** Names of events that the service adds to a stream. */
 const SERVICE_NAMES = ["ready", "reset", "done", "stream-error"];
@@ -75,24 +75,21 @@ export class Follower {
   async #probe() {
     const { signal } = this.#closing;
     const leaving = new AbortController();
-    let seconds = RETRY_SECONDS;
-    let problem = "The service is unreachable.";
-    try {
-      const response = await fetch(this.#url, { signal: AbortSignal.any([signal, leaving.signal]) });
-      if (response.status === 204) return this.#onstate("ended");
-      if (response.ok) {
-        leaving.abort();
-        return this.#connect();
-      }
-      problem = await problemOf(response);
-      seconds = response.headers.get("Retry-After") ?? RETRY_SECONDS;
-      const isTemporary = response.status === 429 || response.status >= 500;
-      if (!isTemporary && !signal.aborted) return this.#onstate("rejected", problem);
-    } catch {
-      // Unreachable, or closed.
+    const signals = AbortSignal.any([signal, leaving.signal]);
+    const response = await fetch(this.#url, { signal: signals }).catch(() => undefined);
+    if (response?.status === 204) {
+      this.#onstate("ended");
+    } else if (response?.ok) {
+      leaving.abort();
+      this.#connect();
+    } else {
+      const problem = response ? await problemOf(response) : UNREACHABLE;
+      if (signal.aborted) return;
+      const isTemporary = !response || response.status === 429 || response.status >= 500;
+      this.#onstate(isTemporary ? "reconnecting" : "rejected", problem);
+      if (!isTemporary) return;
+      const seconds = response?.headers.get("Retry-After") ?? RETRY_SECONDS;
+      this.#timer = setTimeout(() => this.#probe(), seconds * 1000);
     }
-    if (signal.aborted) return;
-    this.#onstate("reconnecting", problem);
-    this.#timer = setTimeout(() => this.#probe(), seconds * 1000);
   }
 }

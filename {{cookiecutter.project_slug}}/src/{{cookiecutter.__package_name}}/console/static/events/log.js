@@ -34,12 +34,12 @@ panel.querySelector("[name=clear]").addEventListener("click", () => {
 /** Add an event: `{id, topic, name, text}`, where `text` is JSON. */
 export function logEvent(event) {
   count += 1;
-  add({ ...event, show: () => pretty(event.text) });
+  add(event);
 }
 
-/** Add a note about the stream: `{id, topic, name, text}`. */
+/** Add a note about the stream, with the same fields. */
 export function logNote(note) {
-  add({ ...note, isNote: true, show: () => note.text });
+  add({ ...note, isNote: true });
 }
 
 function add(entry) {
@@ -65,7 +65,7 @@ function draw() {
   empty.hidden = list.childElementCount > 0;
 }
 
-function entryOf({ time, id, topic, name, show, isNote = false }) {
+function entryOf({ time, id, topic, name, text, isNote = false }) {
   const entry = template.cloneNode(true);
   const [head, data] = entry.children;
   const [moment, ...places] = head.children;
@@ -74,7 +74,7 @@ function entryOf({ time, id, topic, name, show, isNote = false }) {
   [topic, name, id].forEach((word, at) => {
     places[at].textContent = word;
   });
-  data.textContent = show();
+  data.textContent = isNote ? text : pretty(text);
   entry.classList.toggle("note", isNote);
   return entry;
 }
@@ -87,7 +87,7 @@ function clock(time) {
 /**
  * Lay out JSON text: a value that fits stays on one line, any other is indented.
  *
- * It works on the text, since `JSON.parse` rounds long numbers. Of long text it shows the beginning.
+ * It works on the text, since `JSON.parse` rounds long numbers. Long text is cut off.
  */
 function pretty(text) {
   const tokens = text.slice(0, MAX_LENGTH).match(TOKEN) ?? [];

@@ -75,6 +75,10 @@ class Panel {
     return Math.max(this.#records.count - this.#format.headers, 0);
   }
 
+  get #rowCount() {
+    return `${number(this.#rows)} ${this.#rows === 1 ? "row" : "rows"}`;
+  }
+
   #showFormat() {
     const link = this.form.querySelector("a");
     link.href = this.#url;
@@ -115,11 +119,11 @@ class Panel {
         this.#records.push(part.value);
       }
       this.#records.end();
-      return [`Complete: ${number(this.#rows)} rows.`, "good"];
+      return [`Complete: ${this.#rowCount}.`, "good"];
     } catch (error) {
-      if (signal.aborted) return [`Cancelled after ${number(this.#rows)} rows.`, ""];
+      if (signal.aborted) return [`Cancelled after ${this.#rowCount}.`, ""];
       if (!response) return [error.message, "bad"];
-      return [`Failed after ${number(this.#rows)} rows: the transfer was interrupted.`, "bad"];
+      return [`Failed after ${this.#rowCount}: the transfer was interrupted.`, "bad"];
     }
   }
 

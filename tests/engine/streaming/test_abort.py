@@ -1,8 +1,8 @@
-"""The connection under a response."""
+"""`abort_connection`: the transport of a server behind `receive`."""
 
 from starlette.types import Message
 
-from {{ cookiecutter.__package_name }}.streaming.connection import abort_connection
+from streaming_api.streaming.response import abort_connection
 
 
 class Transport:
@@ -13,7 +13,7 @@ class Transport:
 
 
 class Server:
-    """Holds the transport, and receives for the application."""
+    """An object with a transport, whose method is `receive`."""
 
     def __init__(self) -> None:
         self.transport = Transport()
@@ -23,7 +23,7 @@ class Server:
 
 
 class Limit:
-    """Stands between the server and the application."""
+    """An object that wraps `receive`, as FastAPI's limit on request bodies does."""
 
     def __init__(self, server: Server) -> None:
         self.receive = server.receive
@@ -32,21 +32,21 @@ class Limit:
         raise NotImplementedError
 
 
-def test_the_connection_of_a_server_is_aborted() -> None:
+def test_connection_of_server_is_aborted() -> None:
     server = Server()
 
     assert abort_connection(server.receive)
     assert server.transport.aborted
 
 
-def test_the_connection_is_found_through_what_wraps_the_server() -> None:
+def test_connection_of_wrapped_server_is_aborted() -> None:
     server = Server()
 
     assert abort_connection(Limit(server).receive_with_limit)
     assert server.transport.aborted
 
 
-def test_a_connection_that_is_out_of_sight_is_reported() -> None:
+def test_unknown_connection_is_not_aborted() -> None:
     async def receive() -> Message:
         raise NotImplementedError
 

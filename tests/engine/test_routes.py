@@ -1,0 +1,107 @@
+"""`StreamRoute`: requests that are rejected before a path operation runs."""
+
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Annotated
+
+import pytest
+from fastapi import APIRouter, Depends, FastAPI, Query, Request
+from fastapi.testclient import TestClient
+
+from streaming_api.streaming import StreamRoute
+from streaming_api.streaming.problems import problem_handlers
+
+from .variant import CSV, EXPORTS, SSE
+
+MAX_BYTES = 100
+
+
+async def page(limit: int = 10, size: Annotated[int, Query(alias="pageSize")] = 10) -> None:
+    """Read parameters as a dependency does."""
+
+
+async def nested(_: Annotated[None, Depends(page)], after: str = "") -> None:
+    """Depend on another dependency."""
+
+
+@pytest.fixture
+def client() -> TestClient:
+    """A client of an application with two routes of the class."""
+    router = APIRouter(route_class=StreamRoute, dependencies=[Depends(nested)])
+
+    @router.get("/parameters")
+    async def parameters(
+        one: int | None = None,
+        items: Annotated[list[str], Query()] = [],  # noqa: B006
+        optional: Annotated[list[str] | None, Query()] = None,
+        pair: Annotated[tuple[Annotated[str, "text"], ...], Query()] = (),
+        unique: Annotated[frozenset[str] | set[str], Query()] = frozenset(),
+    ) -> None: ...
+
+    @router.post("/body")
+    async def body(request: Request) -> int:
+        return len(await request.body())
+
+    app = FastAPI(exception_handlers=problem_handlers)
+    app.state.settings = SimpleNamespace(max_event_bytes=MAX_BYTES)
+    app.include_router(router)
+    return TestClient(app)
+
+
+@pytest.mark.parametrize("name", ["one", "limit", "pageSize", "after"])
+def test_single_valued_parameter_sent_twice_returns_422(client: TestClient, name: str) -> None:
+    response = client.get("/parameters", params={name: ["1", "1"]})
+
+    assert response.status_code == 422
+    assert response.headers["content-type"] == "application/problem+json"
+    assert response.json()["detail"] == f"query.{name}: expected one value, got 2."
+
+
+@pytest.mark.parametrize("name", ["items", "optional", "pair", "unique", "unknown"])
+def test_other_parameter_sent_twice_is_accepted(client: TestClient, name: str) -> None:
+    response = client.get("/parameters", params={name: ["1", "1"], "limit": "1"})
+
+    assert response.status_code == 200
+
+
+ROUTES = [
+    *(["/events/news?last_event_id={}"] if SSE else []),
+    *(["/export/items?after={}", "/export/items?limit={}"] if EXPORTS else []),
+    *(["/export/users.csv?bom={}", "/export/users?bom={}"] if CSV else []),
+]
+
+
+@pytest.mark.parametrize("path", ROUTES)
+def test_routes_of_engine_reject_duplicate_parameters(idle_client: TestClient, path: str) -> None:
+    path = path.format(1)
+    duplicate = path.partition("?")[2]
+
+    response = idle_client.get(f"{path}&{duplicate}")
+
+    assert response.status_code == 422
+    assert response.json()["detail"].endswith(": expected one value, got 2.")
+
+
+def in_chunks(size: int) -> Iterator[bytes]:
+    """Yield a body of that size, whose length is not in a header."""
+    for _ in range(size):
+        yield b"x"
+
+
+if SSE:
+
+    @pytest.mark.parametrize("content", [b"x" * MAX_BYTES, in_chunks(MAX_BYTES)])
+    def test_body_of_maximum_size_is_accepted(
+        client: TestClient, content: bytes | Iterator[bytes]
+    ) -> None:
+        response = client.post("/body", content=content)
+
+        assert response.json() == MAX_BYTES
+
+    @pytest.mark.parametrize("content", [b"x" * (MAX_BYTES + 1), in_chunks(MAX_BYTES + 1)])
+    def test_larger_body_returns_413(client: TestClient, content: bytes | Iterator[bytes]) -> None:
+        response = client.post("/body", content=content)
+
+        assert response.status_code == 413
+        assert response.headers["content-type"] == "application/problem+json"
+        assert response.json()["detail"] == f"The body is larger than {MAX_BYTES} bytes."

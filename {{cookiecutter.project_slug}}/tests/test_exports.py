@@ -1,0 +1,225 @@
+"""The exports: every table of `EXPORTS` in every format, whatever its columns and rows."""
+
+#{% if cookiecutter.__uses.csv %}
+import csv
+import io
+#{% endif %}
+#{% if cookiecutter.__uses.ndjson %}
+import json
+#{% endif %}
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from unittest.mock import Mock
+from urllib.parse import unquote
+
+import httpx2
+import pytest
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+from sqlalchemy import Select, select
+
+from {{ cookiecutter.__package_name }}.exports import EXPORTS
+from {{ cookiecutter.__package_name }}.streaming import Export
+from {{ cookiecutter.__package_name }}.streaming.exports.response import ExportResponse
+from {{ cookiecutter.__package_name }}.streaming.exports.routes import FORMATS
+
+Row = dict[str, Any]
+#{% if cookiecutter.__uses.sqlite %}
+UNAVAILABLE = "sqlite:////nowhere/data.db"
+#{% else %}
+UNAVAILABLE = "postgresql://127.0.0.1:1/data"
+#{% endif %}
+#{% if cookiecutter.__uses.ndjson %}
+
+
+def read_ndjson(response: httpx2.Response) -> list[Row]:
+    """Read NDJSON line by line, in constant memory if each row were dropped."""
+    return [json.loads(line) for line in response.iter_lines()]
+#{% endif %}
+#{% if cookiecutter.__uses.csv %}
+
+
+def read_csv(response: httpx2.Response) -> list[Row]:
+    """Read CSV as text: its lines are not its records, since a cell can contain line breaks."""
+    text = "".join(response.iter_text())
+    return list(csv.DictReader(io.StringIO(text, newline=""), strict=True))
+#{% endif %}
+
+
+READERS: dict[str, Callable[[httpx2.Response], list[Row]]] = {
+#{% if cookiecutter.__uses.ndjson %}
+    "ndjson": read_ndjson,
+#{% endif %}
+#{% if cookiecutter.__uses.csv %}
+    "csv": read_csv,
+#{% endif %}
+}
+
+
+@pytest.fixture(params=EXPORTS, ids=lambda export: export.name)
+def export(request: pytest.FixtureRequest) -> Export:
+    """Each of the exports."""
+    export: Export = request.param
+    return export
+
+
+@pytest.fixture(params=FORMATS, ids=lambda file_format: file_format.extension)
+def file_format(request: pytest.FixtureRequest) -> type[ExportResponse]:
+    """Each of the formats."""
+    file_format: type[ExportResponse] = request.param
+    return file_format
+
+
+@pytest.fixture
+def path(export: Export, file_format: type[ExportResponse]) -> str:
+    """The path of the export in that format."""
+    return f"/export/{export.name}.{file_format.extension}"
+
+
+@pytest.fixture
+def read(
+    client: TestClient, path: str, file_format: type[ExportResponse]
+) -> Callable[..., list[Row]]:
+    """A function that returns the rows of a download with these query parameters."""
+
+    def read(**params: Any) -> list[Row]:
+        with client.stream("GET", path, params=params) as response:
+            return READERS[file_format.extension](response)
+
+    return read
+
+
+@pytest.fixture
+def replace_rows(app: FastAPI, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """A function that lets every query return a row of one value, and then another batch."""
+
+    def replace(value: Any, then: Sequence[Any] | Exception) -> None:
+        @contextmanager
+        def cursor(statement: Select[Any]) -> Iterator[Mock]:
+            row = [value] * len(statement.selected_columns)
+            yield Mock(fetchmany=Mock(side_effect=[[row], then]))
+
+        monkeypatch.setattr(app.state.database, "cursor", cursor)
+
+    return replace
+
+
+def test_export_is_saved_as_attachment(
+    client: TestClient, export: Export, file_format: type[ExportResponse], path: str
+) -> None:
+    name = f"{export.name}.{file_format.extension}"
+
+    with client.stream("GET", path) as response, open("export", "wb") as file:
+        for block in response.iter_bytes():
+            file.write(block)
+
+    assert response.headers["content-type"].startswith(file_format.media_type)
+    assert response.headers["content-disposition"].startswith("attachment; ")
+    assert name in unquote(response.headers["content-disposition"])
+    assert response.headers["cache-control"] == "no-store"
+    assert response.headers["x-accel-buffering"] == "no"
+    assert Path("export").read_bytes() == client.get(path).content
+
+
+def test_export_has_all_rows_and_columns(
+    app: FastAPI, export: Export, read: Callable[..., list[Row]]
+) -> None:
+    rows = read()
+
+    with app.state.database.engine.connect() as connection:
+        stored = connection.execute(select(export.table)).all()
+    assert len(rows) == len(stored)
+    assert all(list(row) == export.table.columns.keys() for row in rows)
+
+
+def test_export_resumed_after_key_has_rest(export: Export, read: Callable[..., list[Row]]) -> None:
+    rows = read()
+    if not rows:
+        pytest.skip("no rows")
+
+    beginning = read(limit=len(rows) // 2 + 1)
+    rest = read(after=beginning[-1][export.key.key])
+
+    assert beginning + rest == rows
+    assert read(limit=0) == []
+
+
+def test_export_with_invalid_limit_returns_422(idle_client: TestClient, path: str) -> None:
+    for query in ("limit=-1", "limit=many", "limit=1&limit=2"):
+        response = idle_client.get(f"{path}?{query}")
+
+        assert response.status_code == 422
+        assert response.headers["content-type"] == "application/problem+json"
+        assert response.json()["detail"].startswith("query.limit: ")
+
+
+def test_export_head_has_headers_of_get(client: TestClient, path: str) -> None:
+    response = client.head(path)
+
+    expected = client.get(path).headers
+    assert response.content == b""
+    for name in ("content-type", "content-disposition", "cache-control", "x-accel-buffering"):
+        assert response.headers[name] == expected[name]
+
+
+def test_export_without_extension_negotiates_format(client: TestClient, export: Export) -> None:
+    path = f"/export/{export.name}"
+
+    for file_format in FORMATS:
+        accept = f"text/html, {file_format.media_type}, */*;q=0.1"
+        response = client.get(path, headers={"Accept": accept})
+
+        assert response.headers["content-type"].startswith(file_format.media_type)
+        assert "Accept" in response.headers["vary"]
+    assert client.get(path).headers["content-type"].startswith(FORMATS[0].media_type)
+
+
+def test_export_in_unknown_format_returns_406(idle_client: TestClient, export: Export) -> None:
+    response = idle_client.get(f"/export/{export.name}", headers={"Accept": "image/png"})
+
+    assert response.status_code == 406
+    assert response.headers["content-type"] == "application/problem+json"
+
+
+@pytest.mark.parametrize("settings", [{"database_url": UNAVAILABLE}], indirect=True)
+def test_unavailable_database_fails_exports_and_health(client: TestClient, path: str) -> None:
+    response = client.get(path)
+
+    assert response.status_code == client.get("/health").status_code == 503
+    assert response.headers["content-type"] == "application/problem+json"
+    assert response.headers["retry-after"]
+    assert "content-disposition" not in response.headers
+
+
+def test_export_that_fails_midway_breaks_transfer(
+    server: str, path: str, replace_rows: Callable[..., None]
+) -> None:
+    replace_rows(None, then=ConnectionError("The database is gone."))
+
+    with pytest.raises(httpx2.RemoteProtocolError):
+        httpx2.get(server + path, timeout=30)
+#{% if cookiecutter.__uses.csv %}
+
+
+def test_csv_with_bom_starts_with_it(client: TestClient, export: Export) -> None:
+    response = client.get(f"/export/{export.name}.csv", params={"bom": True})
+
+    assert response.content.startswith("\ufeff".encode())
+
+
+@pytest.mark.parametrize(
+    ("settings", "cell"),
+    [({"csv_escape_formulas": True}, '"\'=1+1"'), ({"csv_escape_formulas": False}, '"=1+1"')],
+    indirect=["settings"],
+)
+def test_csv_escapes_formulas_unless_disabled(
+    client: TestClient, export: Export, cell: str, replace_rows: Callable[..., None]
+) -> None:
+    replace_rows("=1+1", then=[])
+
+    response = client.get(f"/export/{export.name}.csv")
+
+    assert response.text.splitlines()[1].startswith(cell)
+#{% endif %}

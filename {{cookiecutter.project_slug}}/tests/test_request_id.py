@@ -1,0 +1,69 @@
+"""The request id: on every response, and in the log."""
+
+from collections.abc import AsyncGenerator
+from uuid import UUID
+
+import pytest
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+
+from {{ cookiecutter.__package_name }}.streaming import Chunk, StreamResponse
+
+ID = "6f1c2b1e-98b5-4f0c-9d43-0b7a4f5a1c11"
+
+
+@pytest.fixture
+def app(app: FastAPI) -> FastAPI:
+    """An application with a stream, and a route that fails."""
+
+    async def chunks() -> AsyncGenerator[Chunk, None]:
+        yield Chunk(b"one\n", 1)
+
+    @app.get("/stream")
+    async def stream() -> StreamResponse:
+        return StreamResponse(chunks())
+
+    @app.get("/broken")
+    async def fail() -> None:
+        raise RuntimeError
+
+    return app
+
+
+def test_every_response_has_new_id(idle_client: TestClient) -> None:
+    paths = ["/docs", "/openapi.json", "/stream", "/nowhere", "/broken"]
+
+    ids = [UUID(idle_client.get(path).headers["x-request-id"]) for path in paths]
+
+    assert len(set(ids)) == len(paths)
+
+
+@pytest.mark.parametrize("id", [ID, ID.upper(), ID.replace("-", "")])
+def test_uuid_of_request_is_kept(idle_client: TestClient, id: str) -> None:
+    response = idle_client.get("/stream", headers={"X-Request-Id": id})
+
+    assert response.headers["x-request-id"] == id
+
+
+@pytest.mark.parametrize("id", ["", "42", f"{ID}\nX-Injected: 1"])
+def test_other_id_of_request_is_replaced(idle_client: TestClient, id: str) -> None:
+    response = idle_client.get("/stream", headers={"X-Request-Id": id})
+
+    assert UUID(response.headers["x-request-id"]).version == 4
+    assert "x-injected" not in response.headers
+
+
+def test_stream_is_logged_with_id(
+    idle_client: TestClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+
+    idle_client.get("/stream", headers={"X-Request-Id": ID})
+
+    assert f"stream ended request_id={ID} route=/stream " in caplog.text
+
+
+def test_error_is_logged_with_id(idle_client: TestClient, caplog: pytest.LogCaptureFixture) -> None:
+    idle_client.get("/broken", headers={"X-Request-Id": ID})
+
+    assert f"request_id={ID} error=RuntimeError()" in caplog.text
