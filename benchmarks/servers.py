@@ -126,6 +126,8 @@ def app(module: str, **env: str) -> Iterator[Server]:
     port = free_port()
     command = [str(PYTHON), "-m", "uvicorn", f"{module}:app", "--app-dir", str(APPS)]
     options = ["--port", str(port), "--log-level", "warning", "--timeout-graceful-shutdown", "1"]
+    # The connection of the publisher is idle while slow servers deliver.
+    options += ["--timeout-keep-alive", str(round(PATIENCE))]
     with listening(command + options, port, env) as server:
         yield server
 

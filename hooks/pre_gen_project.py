@@ -67,7 +67,7 @@ PATHS = {
     "request_id": ["tests/test_request_id.py"],
     "security_headers": ["src/{package}/headers.py", "tests/test_security_headers.py"],
     "tokens": ["docs/security.md", "src/{package}/streaming/access", "tests/test_access.py"],
-    "origins": ["src/{package}/streaming/origins.py"],
+    "origins": ["src/{package}/streaming/origins.py", "tests/test_origins.py"],
     "console": ["src/{package}/console", "tests/test_console.py"],
     "console sse": ["src/{package}/console/static/events"],
     "console exports": ["src/{package}/console/static/exports"],

@@ -97,6 +97,12 @@ class Stream:
         if self._running and not self._timeout.expired():
             self._timeout.reschedule(0)
 
+    def disarm(self) -> None:
+        """Stop cancelling the body, which cleans up from here on."""
+        self._running = False
+        if not self._timeout.expired():
+            self._timeout.reschedule(None)
+
     def raise_if_ended(self) -> None:
         """Raise `StreamEnded` if a library on the way has swallowed the cancellation."""
         if self.reason or self._timeout.expired():

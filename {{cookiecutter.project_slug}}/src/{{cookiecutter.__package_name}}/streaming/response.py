@@ -83,6 +83,7 @@ class StreamResponse(Response):
             listener.cancel()
             await self.send_chunk(stream, send, LAST_CHUNK)
         finally:
+            stream.disarm()
             listener.cancel()
             with CancelScope(shield=True):
                 await asyncio.wait([listener])

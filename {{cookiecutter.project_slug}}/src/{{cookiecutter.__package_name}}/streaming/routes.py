@@ -1,9 +1,10 @@
 """The route class of the service: what is checked before a path operation runs."""
 
 from collections.abc import Callable, Coroutine
-from typing import Any, get_origin
+from typing import Any
 
 from fastapi import HTTPException, Request, Response
+from fastapi._compat import field_annotation_is_sequence
 from fastapi.routing import APIRoute
 #{% if cookiecutter.__uses.sse %}
 from starlette.types import Message
@@ -65,7 +66,7 @@ def single_parameters(route: APIRoute) -> list[str]:
         field.alias
         for dependant in dependants
         for field in dependant.query_params
-        if get_origin(field.field_info.annotation) not in (list, tuple, set, frozenset)
+        if not field_annotation_is_sequence(field.field_info.annotation)
     ]
 #{% if cookiecutter.__uses.sse %}
 

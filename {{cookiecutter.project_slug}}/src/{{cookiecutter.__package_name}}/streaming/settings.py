@@ -151,6 +151,9 @@ def describe(error: Mapping[str, Any]) -> str:
     message = error["msg"].removeprefix("Value error, ")
     message = message.replace("Input should be", "expected").partition(", unable")[0]
 #{% if cookiecutter.__uses.tokens %}
+    message = message.replace("a valid frozenset", "a list of scopes")
+#{% endif %}
+#{% if cookiecutter.__uses.tokens %}
     value = "***" if name in SECRETS else repr(CREDENTIALS.sub("***", str(error["input"])))
 #{% else %}
     value = repr(CREDENTIALS.sub("***", str(error["input"])))

@@ -68,6 +68,7 @@ class EventStreamResponse(StreamResponse):
                     # The server reports the end of the response as a disconnect, too.
                     await subscriber.settle()
             finally:
+                stream.disarm()
                 with CancelScope(shield=True):
                     await subscriber.close()
         stream.end(Reason.CLIENT_DISCONNECT)
