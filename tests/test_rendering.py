@@ -73,7 +73,7 @@ TRACES = {
     "sse": ["text/event-stream", "EventSource", "Last-Event-ID", "HEARTBEAT_SECONDS", "/jobs"],
     "ndjson": ["ndjson"],
     "csv": ["csv"],
-    "exports": ["DATABASE_URL", "/export/", "sqlalchemy"],
+    "exports": ["(?-i:DATABASE_URL)", "database_url:", "/export/", "sqlalchemy"],
     "request_id": ["X-Request-Id", "RequestIdMiddleware"],
     "security_headers": ["Content-Security-Policy", "SecurityHeadersMiddleware"],
     "compression": ["zstd", "starlette.compress"],

@@ -25,6 +25,8 @@ from support.tools import TEMPLATE, arguments, require, succeed
 
 ENGINE_TESTS = TEMPLATE / "tests" / "engine"
 ENGINE_GATE = "--cov-config=tests/engine/coveragerc"
+ENGINE_TOOLS = ("--with", "hypothesis")
+"""Packages of the engine's tests that projects do not depend on."""
 
 AWKWARD = 'It\'s "Ünï" \\ 🎉 واجهة <b>&amp;'
 
@@ -79,7 +81,8 @@ def check(project: Project, settings: dict[str, str]) -> None:
     assert names(project) <= pre_gen_project.DEPENDENCIES | sys.stdlib_module_names
     project.run("pytest", "-W", "error", "--cov", env=settings)
     shutil.copytree(ENGINE_TESTS, project.path / "tests" / "engine")
-    project.run("pytest", "-W", "error", "--cov", ENGINE_GATE, env=settings)
+    everything = (*ENGINE_TOOLS, "python", "-m", "pytest", "-W", "error", "--cov", ENGINE_GATE)
+    project.run(*everything, env=settings)
 
 
 def names(project: Project) -> set[str]:

@@ -3,7 +3,7 @@
 import os
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -29,13 +29,21 @@ from .redis_server import redis_url as redis_url
 #{% endif %}
 
 
+@pytest.fixture(scope="session", autouse=True)
+def clean_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Run all tests without the settings and the proxies of the shell, and without `.env`."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.chdir(tmp_path_factory.mktemp("empty"))
+        for name in list(os.environ):
+            if name.lower() in Settings.model_fields or name.lower().endswith("_proxy"):
+                monkeypatch.delenv(name)
+        yield
+
+
 @pytest.fixture(autouse=True)
-def clean_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Run each test in an empty folder, without the settings and the proxies of the shell."""
+def empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run each test in a folder of its own."""
     monkeypatch.chdir(tmp_path)
-    for name in list(os.environ):
-        if name.lower() in Settings.model_fields or name.lower().endswith("_proxy"):
-            monkeypatch.delenv(name)
 
 
 #{% if cookiecutter.__uses.exports %}
@@ -52,19 +60,24 @@ def settings(request: pytest.FixtureRequest) -> Settings:
 
     Streams end, so that a test which waits for an event in vain fails.
     """
-    return Settings(**{"max_stream_seconds": 20, **getattr(request, "param", {})})
+    return Settings(**{"max_stream_seconds": 10, **getattr(request, "param", {})})
+
+
+@pytest.fixture(scope="session")
+def create_app(clean_environment: None) -> Callable[[Settings], FastAPI]:
+    """The function that creates an application; its module creates one from the environment."""
+    from {{ cookiecutter.__package_name }}.main import create_app
+
+    return create_app
 
 
 @pytest.fixture
 #{% if cookiecutter.__uses.exports %}
-def app(settings: Settings) -> Iterator[FastAPI]:
+def app(create_app: Callable[[Settings], FastAPI], settings: Settings) -> Iterator[FastAPI]:
 #{% else %}
-def app(settings: Settings) -> FastAPI:
+def app(create_app: Callable[[Settings], FastAPI], settings: Settings) -> FastAPI:
 #{% endif %}
-    """The application."""
-    # The import creates an application, too: from an environment that is clean only now.
-    from {{ cookiecutter.__package_name }}.main import create_app
-
+    """The application; a module whose tests leave it as it is can create one for all of them."""
 #{% if cookiecutter.__uses.exports %}
     app = create_app(settings)
     yield app

@@ -11,6 +11,9 @@ from fastapi import APIRouter, FastAPI
 from fastapi.routing import APIRoute, RouteContext, iter_route_contexts
 from fastapi.testclient import TestClient
 
+#{% if cookiecutter.__uses.exports %}
+from {{ cookiecutter.__package_name }}.exports import EXPORTS
+#{% endif %}
 from {{ cookiecutter.__package_name }}.settings import Settings
 from {{ cookiecutter.__package_name }}.streaming import Scope
 from {{ cookiecutter.__package_name }}.streaming.access.dependencies import (
@@ -105,6 +108,22 @@ def test_every_route_has_a_rule(app: FastAPI) -> None:
     paths = routes_without_rule(app)
 
     assert not paths, f"{paths}: add PUBLIC or requires(Scope.…) to the dependencies"
+
+
+def test_streams_require_their_scopes(app: FastAPI) -> None:
+    scopes = {
+        f"{method} {path}": rule.scope
+        for method, path, rule in requests(app)
+        if isinstance(rule, Requires)
+    }
+
+#{% if cookiecutter.__uses.sse %}
+    assert scopes["GET /events/1"] == "events"
+    assert scopes["POST /events/1"] == scopes["POST /jobs"] == "publish"
+#{% endif %}
+#{% if cookiecutter.__uses.exports %}
+    assert {scopes[f"GET /export/{export.name}"] for export in EXPORTS} <= {"export"}
+#{% endif %}
 
 
 def test_route_without_rule_is_found(app: FastAPI) -> None:

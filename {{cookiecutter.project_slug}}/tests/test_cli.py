@@ -27,6 +27,10 @@ from {{ cookiecutter.__package_name }}.streaming import Scope
 @pytest.fixture
 def serve(monkeypatch: pytest.MonkeyPatch) -> Mock:
     """The call that runs the server."""
+#{% if cookiecutter.__uses.tokens %}
+    # `serve` sets it for the worker processes.
+    monkeypatch.setenv("SESSION_SECRET", "")
+#{% endif %}
     serve = Mock()
     monkeypatch.setattr("uvicorn.run", serve)
     return serve

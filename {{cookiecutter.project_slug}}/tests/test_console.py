@@ -1,12 +1,23 @@
 """The console: a page that loads nothing from elsewhere."""
 
 import re
+from collections.abc import Callable
 from urllib.parse import urljoin
 
+import pytest
+from fastapi import FastAPI
 from fastapi.testclient import TestClient
+
+from {{ cookiecutter.__package_name }}.settings import Settings
 
 LOADED = re.compile(r'<(?:script|img|link)\b[^>]*?\b(?:src|href)="([^"]+)"')
 IMPORTED = re.compile(r'^(?:import|export)\b[^;=("]*"([^"]+)"', re.MULTILINE)
+
+
+@pytest.fixture(scope="module")
+def app(create_app: Callable[[Settings], FastAPI]) -> FastAPI:
+    """The application."""
+    return create_app(Settings())
 
 
 def test_console_is_an_html_page(idle_client: TestClient) -> None:

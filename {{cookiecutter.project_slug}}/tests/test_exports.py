@@ -194,12 +194,13 @@ def test_unavailable_database_fails_exports_and_health(client: TestClient, path:
 
 
 def test_export_that_fails_midway_breaks_transfer(
-    server: str, path: str, replace_rows: Callable[..., None]
+    server: str, export: Export, replace_rows: Callable[..., None]
 ) -> None:
-    replace_rows(None, then=ConnectionError("The database is gone."))
+    for file_format in FORMATS:
+        replace_rows(None, then=ConnectionError("The database is gone."))
 
-    with pytest.raises(httpx2.RemoteProtocolError):
-        httpx2.get(server + path, timeout=30)
+        with pytest.raises(httpx2.RemoteProtocolError):
+            httpx2.get(f"{server}/export/{export.name}.{file_format.extension}", timeout=30)
 #{% if cookiecutter.__uses.csv %}
 
 

@@ -1,6 +1,7 @@
 """Jobs: starting one, and following its progress."""
 
 from collections.abc import AsyncIterator
+from itertools import islice
 
 import pytest
 from fastapi.testclient import TestClient
@@ -20,6 +21,15 @@ def test_job_publishes_progress_and_done(client: TestClient) -> None:
         {"topic": topic, "count": 1},
     ]
     assert (done.event, done.json()) == ("done", {"done": True})
+
+
+def test_running_job_is_followed_from_its_start(client: TestClient) -> None:
+    response = client.post("/jobs", json={"interval": 3600})
+
+    with client.sse(response.headers["location"]) as source:
+        _, first = islice(source, 2)
+
+    assert first.json() == {"topic": response.json()["topic"], "count": 0}
 
 
 def test_job_without_body_uses_defaults(client: TestClient) -> None:

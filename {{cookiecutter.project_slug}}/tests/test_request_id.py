@@ -1,20 +1,22 @@
 """The request id: on every response, and in the log."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from uuid import UUID
 
 import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
+from {{ cookiecutter.__package_name }}.settings import Settings
 from {{ cookiecutter.__package_name }}.streaming import Chunk, StreamResponse
 
 ID = "6f1c2b1e-98b5-4f0c-9d43-0b7a4f5a1c11"
 
 
-@pytest.fixture
-def app(app: FastAPI) -> FastAPI:
+@pytest.fixture(scope="module")
+def app(create_app: Callable[[Settings], FastAPI]) -> FastAPI:
     """An application with a stream, and a route that fails."""
+    app = create_app(Settings())
 
     async def chunks() -> AsyncGenerator[Chunk, None]:
         yield Chunk(b"one\n", 1)

@@ -1,18 +1,20 @@
 """The security headers: on every response."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 
 import pytest
 from fastapi import FastAPI, Response
 from fastapi.testclient import TestClient
 
 from {{ cookiecutter.__package_name }}.headers import SECURITY_HEADERS
+from {{ cookiecutter.__package_name }}.settings import Settings
 from {{ cookiecutter.__package_name }}.streaming import Chunk, StreamResponse
 
 
-@pytest.fixture
-def app(app: FastAPI) -> FastAPI:
+@pytest.fixture(scope="module")
+def app(create_app: Callable[[Settings], FastAPI]) -> FastAPI:
     """An application with a stream, a route that fails, and one with a header of its own."""
+    app = create_app(Settings())
 
     async def chunks() -> AsyncGenerator[Chunk, None]:
         yield Chunk(b"one\n", 1)

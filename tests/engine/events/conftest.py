@@ -30,9 +30,7 @@ async def make_broker(request: pytest.FixtureRequest) -> AsyncIterator[MakeBroke
     brokers: list[Broker] = []
     redis_url: str = request.getfixturevalue("redis_url") if REDIS else ""
 
-    def make(
-        *, history: int = 1000, history_seconds: float = 3600, buffer: int = 1000
-    ) -> Broker:
+    def make(*, history: int = 1000, history_seconds: float = 3600, buffer: int = 1000) -> Broker:
         broker: Broker
         if REDIS:
             broker = RedisBroker(

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from contextvars import ContextVar, copy_context
 from itertools import pairwise
@@ -183,9 +183,7 @@ class Service:
         self._clients: list[Client] = []
 
     @asynccontextmanager
-    async def subscribe(
-        self, topics: Sequence[str], _: str | None
-    ) -> AsyncIterator[Subscription]:
+    async def subscribe(self, topics: Sequence[str], _: str | None) -> AsyncIterator[Subscription]:
         """Implement `Broker.subscribe`."""
         subscription = Subscription(topics, self._buffer)
         subscription.start(list(self.replay), after=None, newest="", lost=(), finished=())
@@ -250,7 +248,12 @@ async def service(make_service: Callable[..., Service]) -> Service:
     return make_service()
 
 
-FOLLOWED: list[tuple[str, Sends]] = [("a", "at-once"), ("ab", "later"), ("a", "future"), ("b", "at-once")]
+FOLLOWED: list[tuple[str, Sends]] = [
+    ("a", "at-once"),
+    ("ab", "later"),
+    ("a", "future"),
+    ("b", "at-once"),
+]
 STEPS = (
     ["turn"] * 3
     + ["a", "b"] * 3
@@ -291,12 +294,11 @@ async def test_every_client_has_each_event_once_in_order(
 
 
 @all_sends
-async def test_events_published_together_are_sent_together(
-    service: Service, sends: Sends
-) -> None:
+async def test_events_published_together_are_sent_together(service: Service, sends: Sends) -> None:
     client = await service.connected(sends=sends)
 
     service.publish(1, 2, 3)
+    assert len(service.fanout._scheduled) == 1
     await settle()
 
     assert client.numbers == [1, 2, 3]

@@ -40,9 +40,7 @@ class WaitingMiddleware:
         await self.app(scope, receive, send_later)
 
 
-async def call(
-    request: Request, call_next: Callable[[Request], Awaitable[Response]]
-) -> Response:
+async def call(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
     return await call_next(request)
 
 

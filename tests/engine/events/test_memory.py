@@ -186,9 +186,7 @@ async def test_failed_subscription_stops_no_other(broker: MemoryBroker) -> None:
         assert numbers(other.take()) == [1]
 
 
-def start_with(
-    monkeypatch: pytest.MonkeyPatch, command: str, environment: dict[str, str]
-) -> None:
+def start_with(monkeypatch: pytest.MonkeyPatch, command: str, environment: dict[str, str]) -> None:
     """Let this process seem to be started with `command`."""
     for name in ("UVICORN_WORKERS", "WEB_CONCURRENCY"):
         monkeypatch.delenv(name, raising=False)

@@ -220,9 +220,7 @@ async def test_restart_with_old_data_fails_subscriptions(
     assert subscription.reset
 
 
-async def test_publish_to_older_data_ends_its_life(
-    make_broker: MakeBroker, redis: Redis
-) -> None:
+async def test_publish_to_older_data_ends_its_life(make_broker: MakeBroker, redis: Redis) -> None:
     one, other = make_broker(), make_broker()
     kept, _ = await publish(one, "a", 1, 2)
     await redis.hset(CLOCK, "newest", stream_id(kept))
@@ -424,9 +422,7 @@ async def test_old_events_expire(make_broker: MakeBroker, redis: Redis) -> None:
     assert [id.decode() for id, _ in entries] == [stream_id(third), stream_id(fourth)]
 
 
-async def test_expired_topic_is_reset(
-    make_broker: MakeBroker, redis: Redis
-) -> None:
+async def test_expired_topic_is_reset(make_broker: MakeBroker, redis: Redis) -> None:
     broker = make_broker(history_seconds=60)
     first, second = await publish(broker, "a", 1, 2)
     done = await broker.finish("b", 3)
@@ -461,9 +457,7 @@ async def test_all_keys_but_the_clock_expire(make_broker: MakeBroker, redis: Red
         assert 0 < await redis.ttl(key) <= 101
 
 
-async def test_ids_increase_when_the_clock_goes_back(
-    make_broker: MakeBroker, redis: Redis
-) -> None:
+async def test_ids_increase_when_the_clock_goes_back(make_broker: MakeBroker, redis: Redis) -> None:
     broker = make_broker()
     first, *_ = await publish(broker, "a", 1)
     await pass_time(redis, 1000)

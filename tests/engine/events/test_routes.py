@@ -99,9 +99,7 @@ def test_published_event_is_streamed(client: TestClient) -> None:
     assert event == ServerSentEvent("tick", '{"n":1}', id)
 
 
-def test_event_without_name_is_a_message(
-    client: TestClient, finish: Callable[[str], str]
-) -> None:
+def test_event_without_name_is_a_message(client: TestClient, finish: Callable[[str], str]) -> None:
     id = publish(client, "test", 1)
     finish("test")
 

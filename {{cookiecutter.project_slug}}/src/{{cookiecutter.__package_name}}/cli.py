@@ -91,6 +91,8 @@ def serve(
         server_header=False,
         # With h11 a failed transfer looks complete to an HTTP/1.0 client.
         http="httptools",
+        # A busy machine may take longer than uvicorn's 5 seconds to start several workers.
+        timeout_worker_healthcheck=30,
         # Closes what is left after the graceful shutdown of the streams.
         timeout_graceful_shutdown=math.ceil(settings.shutdown_grace_seconds),
     )

@@ -37,7 +37,11 @@ from .access.tokens import Scope, parse_tokens
 
 CREDENTIALS = re.compile(r"(?<=:).*(?=@)|(?<=\?).*", re.DOTALL)
 #{% if cookiecutter.__uses.tokens %}
+#{% if cookiecutter.__uses.client %}
 SECRETS = {"API_TOKEN", "API_TOKENS", "SESSION_SECRET"}
+#{% else %}
+SECRETS = {"API_TOKENS", "SESSION_SECRET"}
+#{% endif %}
 #{% endif %}
 #{% if cookiecutter.__uses.exports %}
 

@@ -1,4 +1,4 @@
-"""Sessions: a cookie for browsers, whose EventSource cannot send a token."""
+"""Sessions: a cookie for browsers, which cannot add a token to every request."""
 
 from secrets import token_bytes
 from typing import Annotated

@@ -174,8 +174,8 @@ def require_one_worker(workers: int | None = None) -> None:
     workers = configured_workers() if workers is None else workers
     if workers > 1:
         exit_with(
-            f"Invalid number of workers {workers} (--workers, WEB_CONCURRENCY): expected 1, since "
-            "events are in the memory of one process (event_broker=redis serves several)"
+            f"Invalid number of workers {workers} (--workers, WEB_CONCURRENCY): expected 1, "
+            "since events are in the memory of one process"
         )
 
 

@@ -49,7 +49,7 @@ def content_disposition(filename: str) -> str:
 
 
 def is_not_finite(cell: Any) -> bool:
-    """Return whether `cell` is NaN or infinite, for which JSON and CSV have no number."""
+    """Return whether `cell` is NaN or infinite, for which no format has a number."""
     if isinstance(cell, Decimal):
         return not cell.is_finite()
     return isinstance(cell, float) and not isfinite(cell)
