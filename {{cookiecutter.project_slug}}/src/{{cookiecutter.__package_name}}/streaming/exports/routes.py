@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, HTTPException, Query, Request, Response
@@ -190,6 +191,7 @@ def negotiate(accept: str, formats: Sequence[type[ExportResponse]]) -> type[Expo
     return preferred
 
 
+@cache
 def row_schema(export: Export) -> dict[str, Any]:
     """Return the JSON schema of a row."""
     fields: dict[str, Any] = {}
