@@ -314,4 +314,4 @@ def test_template_conditions_are_names_of_uses() -> None:
         if path.is_file() and "__pycache__" not in path.parts:
             text = path.read_text(encoding="utf-8")
             assert set(re.findall(r"cookiecutter\.(\w+)", text)) <= VARIABLES, path
-            assert set(re.findall(r"__uses\.(\w+)", text)) <= known, path
+            assert set(re.findall(r"(?:__|\b)uses\.(\w+)", text)) <= known, path

@@ -1,16 +1,18 @@
-"""What users paste: the tests of the guide that the template started from, and its own examples."""
+"""Code that users paste: the tests of the guide, and the examples of the documentation."""
 
+import ast
 import re
 import textwrap
 from pathlib import Path
 
 import pytest
 
+from support.answers import DEFAULT, SMALLEST, Answers, uses
 from support.project import Bake, Project
 
 GUIDE = textwrap.dedent(
     '''
-    """What the guide promises."""
+    """The tests of the guide."""
 
     from fastapi.testclient import TestClient
 
@@ -50,9 +52,54 @@ def lifespan():
         yield
 """
 
+BLOCK = re.compile(r"```python\n(.*?)```", re.DOTALL)
 
-@pytest.mark.parametrize("more", ["", WITH_LIFESPAN], ids=["as-it-is", "with-lifespan"])
-def test_the_guide_s_tests_pass_unchanged(default_project: Project, more: str) -> None:
+FILES = {
+    '"""The time, once a second': "clock.py",
+    "orders = Table(": "tables.py",
+    "EXPORTS = ": "exports.py",
+    "def sample_order(": "samples.py",
+    "from .streaming import BrokerDep": "orders.py",
+    "def check_topic(": "events.py",
+}
+"""The file of each example of the documentation, by its beginning."""
+
+ORDERS = '''"""Orders."""
+
+from fastapi import APIRouter
+from pydantic import BaseModel
+
+from .streaming import StreamRoute
+
+router = APIRouter(tags=["orders"], route_class=StreamRoute)
+
+
+class Order(BaseModel):
+    """An order."""
+
+    id: int
+'''
+"""The beginning of a module with a route that publishes."""
+
+USE = """
+from fastapi.testclient import TestClient
+from streaming_api.main import create_app
+
+with TestClient(create_app()) as client:
+    paths = client.get("/openapi.json").json()["paths"].keys()
+    assert PATHS <= paths, paths
+    if "/export/orders.csv" in paths:
+        rows = client.get("/export/orders.csv", params={"limit": 2}).text.splitlines()
+        assert rows[1:] == ['1,"customer 1",0.25', '2,"customer 2",0.5'], rows
+    if "/orders" in paths:
+        assert client.post("/orders", json={"id": 1}).status_code == 201
+        assert client.get("/events/internal.news").status_code == 403
+"""
+"""A program that uses the examples."""
+
+
+@pytest.mark.parametrize("more", ["", WITH_LIFESPAN], ids=["unchanged", "with-lifespan"])
+def test_tests_of_the_guide_pass(default_project: Project, more: str) -> None:
     guide = default_project.path / "tests" / "test_guide.py"
     guide.write_text(GUIDE.format(package=default_project.package) + more, encoding="utf-8")
 
@@ -64,52 +111,74 @@ def test_the_guide_s_tests_pass_unchanged(default_project: Project, more: str) -
     assert "2 passed" in report
 
 
-ASK = """
-from fastapi.testclient import TestClient
-from streaming_api.main import create_app
-
-with TestClient(create_app()) as client:
-    assert {"/clock", PATH} <= client.get("/openapi.json").json()["paths"].keys()
-    assert client.head(PATH).headers.keys() == client.get(PATH).headers.keys()
-    assert client.get(PATH, params={"limit": 2}).text.splitlines()[-1] == LAST
-"""
-"""A program that uses what was pasted."""
-
-
-@pytest.mark.parametrize(
-    ("answers", "path", "last"),
-    [
-        ({}, "/export/orders", '{"id":2,"total":0.5}'),
-        ({"ndjson": False}, "/export/orders.csv", "2,0.5"),
-    ],
-    ids=["ndjson", "csv"],
-)
-def test_the_streams_of_the_documentation_work_as_they_are_pasted(
-    bake: Bake, answers: dict[str, bool], path: str, last: str
-) -> None:
+@pytest.mark.parametrize("answers", [DEFAULT, SMALLEST], ids=["default", "smallest"])
+def test_examples_of_the_documentation_work(bake: Bake, answers: Answers) -> None:
     project = bake(**answers)
-    package = project.path / "src" / project.package
-    clock, orders = re.findall(r"```python\n(\"{3}.*?)```", project.read("docs/streaming.md"), re.S)
-    (package / "clock.py").write_text(clock, encoding="utf-8")
-    (package / "exports" / "orders.py").write_text(orders, encoding="utf-8")
-    replace(package / "main.py", "from . import ", "from . import clock, ")
-    replace(package / "main.py", "    console.install(app)", INCLUDE_CLOCK)
-    replace(package / "exports" / "__init__.py", "from . import ", "from . import orders, ")
-    replace(package / "exports" / "__init__.py", "\n__all__", INCLUDE_ORDERS)
+    used = uses(answers)
+    expected = {"/clock", "/export/orders.csv"} | ({"/orders"} if used["sse"] else set())
+
+    for code in examples(project):
+        (name,) = {file for start, file in FILES.items() if code.startswith(start)}
+        insert(project.package_path / name, code)
+    add_imports(project, used)
     project.run("ruff", "check", "--fix", "--quiet", "src")
 
+    project.run("ruff", "format", "src")
     project.run("mypy", "src")
-    project.run("ruff", "format", "--check", "src")
-    project.run("pytest", "--no-cov", "tests/access", "-k", "one_rule")
-    project.run("python", "-c", ASK.replace("PATH", repr(path)).replace("LAST", repr(last)))
+    project.run("pytest")
+    project.run("python", "-c", USE.replace("PATHS", repr(expected)))
 
 
-INCLUDE_CLOCK = "    app.include_router(clock.router)\n    console.install(app)"
-INCLUDE_ORDERS = "router.include_router(orders.router)\n\n__all__"
+def examples(project: Project) -> list[str]:
+    """Return the examples in the documentation of a project."""
+    pages = ["README.md", *sorted(path for path in project.files if path.startswith("docs/"))]
+    return [code for page in pages for code in BLOCK.findall(project.read(page))]
 
 
-def replace(file: Path, found: str, put: str) -> None:
-    """Put text in the place of a text that stands once in a file."""
+def insert(file: Path, code: str) -> None:
+    """Replace the definition of the last name in `code`, or append `code` if there is none."""
+    text = file.read_text("utf-8") if file.exists() else ORDERS if file.stem == "orders" else ""
+    lines = text.splitlines()
+    last = defined(ast.parse(code).body[-1])
+    for node in ast.parse(text).body:
+        if last and defined(node) == last:
+            lines[node.lineno - 1 : node.end_lineno] = code.splitlines()
+            break
+    else:
+        lines += ["", "", *code.splitlines()]
+    file.write_text("\n".join(lines).strip() + "\n", encoding="utf-8")
+
+
+def defined(node: ast.stmt) -> str | None:
+    """Return the name that a function or an assignment defines."""
+    if isinstance(node, ast.Assign):
+        return ast.unparse(node.targets[0])
+    return node.name if isinstance(node, ast.FunctionDef) else None
+
+
+def add_imports(project: Project, used: dict[str, bool]) -> None:
+    """Import what the examples use, and include their routers in the application."""
+    routers = ["clock", *(["orders"] if used["sse"] else [])]
+    for name in ("exports", "samples"):
+        replace(project.package_path / f"{name}.py", "import items", "import items, orders")
+    main = project.package_path / "main.py"
+    replace(main, "from . import __version__", f"from . import __version__, {', '.join(routers)}")
+    included = "".join(f"    app.include_router({name}.router)\n" for name in routers)
+    replace(main, "    install_docs(app)\n", f"    install_docs(app)\n{included}")
+    if used["sse"]:
+        orders = project.package_path / "orders.py"
+        imported, rule = "StreamRoute", 'tags=["orders"], '
+        if used["tokens"]:
+            imported, rule = (
+                "Scope, StreamRoute, requires",
+                "dependencies=[requires(Scope.PUBLISH)], ",
+            )
+        replace(orders, "import StreamRoute", f"import {imported}")
+        replace(orders, 'tags=["orders"], ', rule)
+
+
+def replace(file: Path, old: str, new: str) -> None:
+    """Replace a text that occurs once in a file."""
     text = file.read_text(encoding="utf-8")
-    assert text.count(found) == 1, found
-    file.write_text(text.replace(found, put), encoding="utf-8")
+    assert text.count(old) == 1, old
+    file.write_text(text.replace(old, new), encoding="utf-8")

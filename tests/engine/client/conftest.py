@@ -15,13 +15,11 @@ from typer.testing import CliRunner
 
 from streaming_api.settings import Settings
 
-from ..variant import EXPORTS, SSE
+from ..variant import EXPORTS
 from .commands import cli
 
 if EXPORTS:
     from ..exports import tables
-
-collect_ignore = [] if SSE else ["test_publish.py"]
 
 PROJECT = Path(__file__).parents[3]
 TIMEOUT = 30

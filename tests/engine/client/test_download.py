@@ -108,7 +108,7 @@ def test_format_option_overrides_extension(
 
 
 def test_page_is_selected_by_key_and_number(run: Run, http: httpx2.Client, path: str) -> None:
-    params = {"after": last_key(290), "limit": 5}
+    params: dict[str, str | int] = {"after": last_key(290), "limit": 5}
     extension = path.rpartition(".")[2]
 
     result = run(

@@ -98,6 +98,8 @@ class Client:
         """Whether the last chunk waits."""
         self.reports_end_first = False
         """Whether the server reports the last chunk as a disconnect before it is sent."""
+        self.cancels_slowly = False
+        """Whether a cancelled send takes some turns of the event loop to end."""
         self._sends = sends
         self._reading = asyncio.Event()
         self._reading.set()
@@ -131,6 +133,10 @@ class Client:
             self.waiting += 1
             try:
                 await self._reading.wait()
+            except asyncio.CancelledError:
+                if self.cancels_slowly:
+                    await settle(20)
+                raise
             finally:
                 self.waiting -= 1
         failure, self.failure = self.failure, None
@@ -464,6 +470,26 @@ async def test_stream_that_ends_cancels_a_waiting_send(
     ready, *closing = client.chunks
     assert ready.startswith(b"retry: 2000\nevent: ready\n")
     assert [chunk.partition(b" ")[0] for chunk in closing] == [b"retry:"] * has_retry
+
+
+@all_sends
+async def test_shutdown_during_cleanup_does_not_cancel_it(service: Service, sends: Sends) -> None:
+    tasks = asyncio.all_tasks()
+    client = await service.connected(sends=sends)
+    client.cancels_slowly = True
+    client.stall()
+    service.publish(1)
+    await settle()
+
+    client.disconnect()
+    await settle(5)
+    assert not client.response.done()
+    service.streams.drain()
+    client.read()
+    await asyncio.wait([client.response])
+
+    assert asyncio.all_tasks() == tasks
+    assert not service.subscriptions
 
 
 @all_sends

@@ -147,6 +147,29 @@ async def test_job_that_cannot_publish_ends_with_stream_error(
     assert "ConnectionError: the broker is gone" in caplog.text
 
 
+async def test_failed_publish_closes_the_generator_first(
+    broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps: list[str] = []
+
+    async def record_cleanup(topic: str) -> Job:
+        try:
+            yield {"topic": topic}
+        finally:
+            steps.append("closed")
+
+    async def finish(*_: object) -> None:
+        steps.append("finished")
+
+    monkeypatch.setattr(broker, "publish", fail)
+    monkeypatch.setattr(broker, "finish", finish)
+    Jobs(broker).start(record_cleanup)
+
+    await wait_all_tasks_blocked()
+
+    assert steps == ["closed", "finished"]
+
+
 async def test_failure_that_cannot_be_published_is_logged(
     broker: Broker, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

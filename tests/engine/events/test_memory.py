@@ -1,14 +1,16 @@
 """The broker in memory: expiry, eviction and the check for one process."""
 
 import time
+from collections.abc import Callable
 
 import pytest
 from anyio import run
+from fastapi import FastAPI
 from hypothesis import given
 from hypothesis import settings as configured
 from hypothesis import strategies as st
 
-from streaming_api.main import create_app
+from streaming_api.settings import Settings
 from streaming_api.streaming.events.broker import EARLIEST
 from streaming_api.streaming.events.memory import (
     MemoryBroker,
@@ -209,6 +211,8 @@ def start_with(monkeypatch: pytest.MonkeyPatch, command: str, environment: dict[
     ],
 )
 def test_application_exits_with_several_workers(
+    create_app: Callable[[Settings], FastAPI],
+    settings: Settings,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     command: str,
@@ -217,7 +221,7 @@ def test_application_exits_with_several_workers(
     start_with(monkeypatch, command, environment)
 
     with pytest.raises(SystemExit) as exit_info:
-        create_app()
+        create_app(settings)
 
     message = capsys.readouterr().err
     assert message.startswith("Invalid number of workers 2 ")

@@ -1,6 +1,7 @@
 """The broker of Redis: shared by processes, restarted, unavailable, and with lost data."""
 
 import asyncio
+import re
 import signal
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -11,11 +12,11 @@ from typing import Any
 import pytest
 from anyio import create_task_group, fail_after, sleep
 from anyio.lowlevel import checkpoint
+from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from streaming_api.main import create_app
 from streaming_api.settings import Settings
 from streaming_api.streaming.events import redis as module
 from streaming_api.streaming.events.broker import EARLIEST, TopicFinished
@@ -153,6 +154,17 @@ async def test_subscribers_share_connections_and_events(
         assert all(event is first for event, first in zip(events, received[0], strict=True))
 
 
+async def test_reader_keeps_no_ended_subscriptions(make_broker: MakeBroker) -> None:
+    broker = make_broker()
+    assert isinstance(broker, RedisBroker)
+
+    async with broker.subscribe(["a", "b"], None), broker.subscribe(["a"], None):
+        reader = await broker._connect().reading()
+        assert sorted(reader._subscriptions) == ["a", "b"]
+
+    assert not reader._subscriptions
+
+
 async def test_restart_with_all_data_loses_nothing(
     start_server: Callable[..., RedisServer],
 ) -> None:
@@ -220,9 +232,13 @@ async def test_restart_with_old_data_fails_subscriptions(
     assert subscription.reset
 
 
-async def test_publish_to_older_data_ends_its_life(make_broker: MakeBroker, redis: Redis) -> None:
+@pytest.mark.parametrize("published_by_itself", [True, False], ids=["published", "only-read"])
+async def test_publish_to_older_data_ends_its_life(
+    make_broker: MakeBroker, redis: Redis, published_by_itself: bool
+) -> None:
     one, other = make_broker(), make_broker()
-    kept, _ = await publish(one, "a", 1, 2)
+    kept, _ = await publish(one if published_by_itself else other, "a", 1, 2)
+    await one.is_over(["a"], kept)
     await redis.hset(CLOCK, "newest", stream_id(kept))
 
     later, *_ = await publish(one, "a", 3)
@@ -342,6 +358,29 @@ async def test_redis_without_response_raises(
     await broker.close()
 
 
+async def test_publish_without_response_is_not_repeated() -> None:
+    published = 0
+
+    async def respond(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal published
+        while data := await reader.read(65536):
+            if b"EVALSHA" in data:
+                published += 1
+                break
+            writer.write(b"+OK\r\n" * len(re.findall(rb"\*\d+\r\n", data)))
+        writer.close()
+
+    async with await asyncio.start_server(respond, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        broker = RedisBroker(f"redis://127.0.0.1:{port}", history=10, history_seconds=60, buffer=10)
+
+        with pytest.raises(RedisError):
+            await broker.publish("a", 1)
+        await broker.close()
+
+    assert published == 1
+
+
 async def test_full_redis_raises_and_subscriptions_wait(
     start_server: Callable[..., RedisServer],
 ) -> None:
@@ -429,6 +468,7 @@ async def test_expired_topic_is_reset(make_broker: MakeBroker, redis: Redis) -> 
     await pass_time(redis, 61)
     other, *_ = await publish(broker, "b", 4)
 
+    assert await redis.zcard(TOPICS) == 1
     for last_event_id, reset in ((first, True), (second, True), (done, False), (other, False)):
         async with broker.subscribe(["a"], last_event_id) as subscription:
             assert subscription.reset is reset
@@ -498,19 +538,32 @@ async def test_invalid_event_name_is_not_stored(make_broker: MakeBroker, redis: 
 def test_broker_works_in_consecutive_event_loops(redis_url: str) -> None:
     broker = RedisBroker(redis_url, history=10, history_seconds=60, buffer=10)
 
-    async def use() -> list[int]:
-        async with broker.subscribe(["a"], EARLIEST) as subscription:
-            await broker.publish("a", 1)
-            events = await next_events(subscription)
-        await broker.close()
+    async def use(number: int) -> list[int]:
+        connections = broker._connect()
+        async with broker.subscribe(["a"], None) as subscription:
+            await broker.publish("a", number)
+            events = await take(subscription, 1)
+        await connections.close()
         return numbers(events)
 
-    assert asyncio.run(use())[0] == 1
-    assert asyncio.run(use())[0] == 1
+    assert asyncio.run(use(1)) == [1]
+    assert asyncio.run(use(2)) == [2]
     asyncio.run(broker.close())
 
 
-def test_routes_without_redis_are_unavailable(start_server: Callable[..., RedisServer]) -> None:
+async def test_closed_broker_can_be_used_again(make_broker: MakeBroker) -> None:
+    broker = make_broker()
+
+    for number in (1, 2):
+        async with broker.subscribe(["a"], None) as subscription:
+            await publish(broker, "a", number)
+            assert numbers(await take(subscription, 1)) == [number]
+        await broker.close()
+
+
+def test_routes_without_redis_are_unavailable(
+    start_server: Callable[..., RedisServer], create_app: Callable[[Settings], FastAPI]
+) -> None:
     server = start_server()
     server.stop()
     client = TestClient(create_app(Settings(redis_url=server.url)))

@@ -36,6 +36,26 @@ def test_event_of_the_replay_is_not_delivered_again() -> None:
     assert subscription.take() == [event(1), event(2), event(3)]
 
 
+@pytest.mark.parametrize(
+    ("after", "lost", "reset"),
+    [
+        pytest.param(None, ["005"], False, id="no-id"),
+        pytest.param("", [], True, id="unknown-id"),
+        pytest.param("004", ["003", "005"], True, id="lost"),
+        pytest.param("005", ["003", "005"], False, id="nothing-lost"),
+    ],
+)
+def test_events_lost_after_the_id_are_a_reset(
+    after: str | None, lost: list[str], reset: bool
+) -> None:
+    subscription = Subscription(["a"], buffer=10)
+
+    subscription.start([], after=after, newest="009", lost=lost, finished=())
+
+    assert subscription.reset is reset
+    assert subscription.position == (None if after and not reset else "009")
+
+
 def test_full_buffer_fails_after_its_events() -> None:
     subscription = Subscription(["a"], buffer=2)
     start(subscription)

@@ -18,7 +18,6 @@ from streaming_api.streaming.events.wire import (
     encode_event,
     encode_json,
     encode_ready,
-    encode_retry,
     require_event_name,
     require_topic,
 )
@@ -146,10 +145,6 @@ def test_ready_sets_reconnection_time_and_id(id: str | None, parsed: str) -> Non
 
 def test_heartbeat_is_not_an_event() -> None:
     assert decode(HEARTBEAT) == []
-
-
-def test_retry_has_no_other_field() -> None:
-    assert encode_retry(1500) == b"retry: 1500\n\n"
 
 
 @pytest.mark.parametrize("multiplexed", [False, True], ids=["encoded", "multiplexed"])

@@ -13,7 +13,12 @@ from sqlalchemy.types import UserDefinedType
 
 from streaming_api.settings import Settings
 from streaming_api.streaming.exports import routes
-from streaming_api.streaming.exports.routes import Export, negotiate, row_schema
+from streaming_api.streaming.exports.routes import (
+    Export,
+    format_options,
+    negotiate,
+    row_schema,
+)
 from streaming_api.streaming.openapi import StreamingAPI
 
 from ..variant import CSV, NDJSON, TOKENS
@@ -246,7 +251,20 @@ def test_second_format_is_chosen_when_preferred(accept: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "accept", ["text/html", "image/*", "*/*;q=0", f"{FIRST};q=0, image/*", "*", "q=1", ";", ","]
+    "accept",
+    [
+        "text/html",
+        "image/*",
+        "*/*;q=0",
+        f"{FIRST};q=0, image/*",
+        f"{FIRST};q=nonsense",
+        f"{FIRST};q=",
+        f"{FIRST};q=-1",
+        "*",
+        "q=1",
+        ";",
+        ",",
+    ],
 )
 def test_negotiation_without_accepted_format_is_406(accept: str) -> None:
     expected = " or ".join(each.media_type for each in FORMATS)
@@ -310,6 +328,13 @@ def test_negotiated_head_has_headers_of_get(client: TestClient, format: Format) 
     assert head.content == b""
     for name in ("Content-Type", "Content-Disposition", "Vary"):
         assert head.headers[name] == get.headers[name]
+
+
+@pytest.mark.anyio
+async def test_format_without_options_has_none() -> None:
+    read_options = format_options([])
+
+    assert await read_options() == {}
 
 
 @needs_csv

@@ -15,8 +15,8 @@ SAFE_METHODS = {"GET", "HEAD", "OPTIONS", "TRACE"}
 class CrossOriginMiddleware:
     """Rejects unsafe requests of pages of other origins, except for `origins`.
 
-    With `protect_reads` it rejects safe ones too, except for navigation: without tokens any page
-    that is open on this machine could read. `/health` is always open.
+    With `protect_reads` it rejects safe ones too, except for navigation: otherwise any page that is
+    open on this machine could read. `/health` is always open.
     """
 
     def __init__(self, app: ASGIApp, *, origins: Collection[str], protect_reads: bool) -> None:

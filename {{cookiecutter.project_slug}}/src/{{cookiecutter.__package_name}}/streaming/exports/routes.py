@@ -25,7 +25,7 @@ from .ndjson import NDJSONResponse
 from .response import ExportResponse
 from .rows import Rows
 
-MAX_INTEGER = 2**63 - 1
+Integer = Annotated[int, Field(ge=-(2**63) + 1, le=2**63 - 1)]
 FORMATS: list[type[ExportResponse]] = [
 #{% if cookiecutter.__uses.ndjson %}
     NDJSONResponse,
@@ -132,14 +132,12 @@ def page_parameters(key: Column[Any]) -> Callable[..., Any]:
     async def read_page(
         after: Any = None,
         limit: Annotated[
-            int | None, Query(ge=0, le=MAX_INTEGER, description="Maximum number of rows")
+            int | None, Query(ge=0, le=2**63 - 1, description="Maximum number of rows")
         ] = None,
     ) -> tuple[Any, int | None]:
         return after, limit
 
-    kind = python_type(key)
-    if kind is int:
-        kind = Annotated[int, Field(ge=-MAX_INTEGER, le=MAX_INTEGER)]
+    kind = Integer if python_type(key) is int else python_type(key)
     description = f"Resume after the row with this `{key.name}`"
     read_page.__annotations__["after"] = Annotated[kind | None, Query(description=description)]
     return read_page

@@ -44,7 +44,7 @@ class Panel {
   #started;
   #transfer;
 
-  /** `formats` are modules like `csv.js`, by the extension of their files. */
+  /** `formats` are modules, by the extension of the files. */
   constructor(name, formats) {
     this.#name = name;
     this.#formats = formats;
