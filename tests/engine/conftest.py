@@ -10,6 +10,7 @@ NEEDS = {
     "client/test_download.py": variant.EXPORTS,
     "client/test_formats.py": variant.EXPORTS,
     "client/test_position.py": variant.SSE,
+    "client/test_publish.py": variant.SSE,
     "client/test_tail.py": variant.SSE,
     "events": variant.SSE,
     "events/test_memory.py": variant.MEMORY,

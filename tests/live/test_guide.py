@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from support.answers import DEFAULT, SMALLEST, Answers, uses
+from support.answers import DEFAULT, SMALLEST, Answers
 from support.project import Bake, Project
 
 GUIDE = textwrap.dedent(
@@ -69,9 +69,9 @@ ORDERS = '''"""Orders."""
 from fastapi import APIRouter
 from pydantic import BaseModel
 
-from .streaming import StreamRoute
+from .streaming import BrokerDep, Scope, StreamRoute, requires
 
-router = APIRouter(tags=["orders"], route_class=StreamRoute)
+router = APIRouter(route_class=StreamRoute, dependencies=[requires(Scope.PUBLISH)])
 
 
 class Order(BaseModel):
@@ -79,7 +79,7 @@ class Order(BaseModel):
 
     id: int
 '''
-"""The beginning of a module with a route that publishes."""
+"""The beginning of the module of a route that publishes."""
 
 USE = """
 from fastapi.testclient import TestClient
@@ -114,19 +114,19 @@ def test_tests_of_the_guide_pass(default_project: Project, more: str) -> None:
 @pytest.mark.parametrize("answers", [DEFAULT, SMALLEST], ids=["default", "smallest"])
 def test_examples_of_the_documentation_work(bake: Bake, answers: Answers) -> None:
     project = bake(**answers)
-    used = uses(answers)
-    expected = {"/clock", "/export/orders.csv"} | ({"/orders"} if used["sse"] else set())
+    routers = ["clock", "orders"] if answers["sse"] else ["clock"]
+    paths = {"/export/orders.csv", *(f"/{name}" for name in routers)}
 
     for code in examples(project):
         (name,) = {file for start, file in FILES.items() if code.startswith(start)}
         insert(project.package_path / name, code)
-    add_imports(project, used)
+    add_imports(project, routers)
     project.run("ruff", "check", "--fix", "--quiet", "src")
 
     project.run("ruff", "format", "src")
     project.run("mypy", "src")
     project.run("pytest")
-    project.run("python", "-c", USE.replace("PATHS", repr(expected)))
+    project.run("python", "-c", USE.replace("PATHS", repr(paths)))
 
 
 def examples(project: Project) -> list[str]:
@@ -137,15 +137,17 @@ def examples(project: Project) -> list[str]:
 
 def insert(file: Path, code: str) -> None:
     """Replace the definition of the last name in `code`, or append `code` if there is none."""
-    text = file.read_text("utf-8") if file.exists() else ORDERS if file.stem == "orders" else ""
+    text = file.read_text(encoding="utf-8") if file.exists() else ""
+    if file.name == "orders.py":
+        text, code = ORDERS, code.removeprefix("from .streaming import BrokerDep\n")
     lines = text.splitlines()
-    last = defined(ast.parse(code).body[-1])
+    name = defined(ast.parse(code).body[-1])
     for node in ast.parse(text).body:
-        if last and defined(node) == last:
+        if name and defined(node) == name:
             lines[node.lineno - 1 : node.end_lineno] = code.splitlines()
             break
     else:
-        lines += ["", "", *code.splitlines()]
+        lines += ["", "", *code.strip().splitlines()]
     file.write_text("\n".join(lines).strip() + "\n", encoding="utf-8")
 
 
@@ -156,25 +158,14 @@ def defined(node: ast.stmt) -> str | None:
     return node.name if isinstance(node, ast.FunctionDef) else None
 
 
-def add_imports(project: Project, used: dict[str, bool]) -> None:
-    """Import what the examples use, and include their routers in the application."""
-    routers = ["clock", *(["orders"] if used["sse"] else [])]
+def add_imports(project: Project, routers: list[str]) -> None:
+    """Import the new table, and include the new routers in the application."""
     for name in ("exports", "samples"):
         replace(project.package_path / f"{name}.py", "import items", "import items, orders")
     main = project.package_path / "main.py"
     replace(main, "from . import __version__", f"from . import __version__, {', '.join(routers)}")
     included = "".join(f"    app.include_router({name}.router)\n" for name in routers)
     replace(main, "    install_docs(app)\n", f"    install_docs(app)\n{included}")
-    if used["sse"]:
-        orders = project.package_path / "orders.py"
-        imported, rule = "StreamRoute", 'tags=["orders"], '
-        if used["tokens"]:
-            imported, rule = (
-                "Scope, StreamRoute, requires",
-                "dependencies=[requires(Scope.PUBLISH)], ",
-            )
-        replace(orders, "import StreamRoute", f"import {imported}")
-        replace(orders, 'tags=["orders"], ', rule)
 
 
 def replace(file: Path, old: str, new: str) -> None:

@@ -7,10 +7,7 @@ import httpx2
 import pytest
 from fastapi import FastAPI, Request, Response
 
-from ..variant import SSE
 from .conftest import Run
-
-pytestmark = pytest.mark.skipif(not SSE, reason="no events")
 
 
 def history(http: httpx2.Client, topic: str) -> Any:

@@ -15,7 +15,6 @@ from streaming_api.settings import Settings
 from streaming_api.streaming.exports import routes
 from streaming_api.streaming.exports.routes import (
     Export,
-    format_options,
     negotiate,
     row_schema,
 )
@@ -328,13 +327,6 @@ def test_negotiated_head_has_headers_of_get(client: TestClient, format: Format) 
     assert head.content == b""
     for name in ("Content-Type", "Content-Disposition", "Vary"):
         assert head.headers[name] == get.headers[name]
-
-
-@pytest.mark.anyio
-async def test_format_without_options_has_none() -> None:
-    read_options = format_options([])
-
-    assert await read_options() == {}
 
 
 @needs_csv

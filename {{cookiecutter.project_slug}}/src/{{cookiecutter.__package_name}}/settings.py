@@ -45,6 +45,9 @@ LogLevel = Annotated[
     BeforeValidator(lambda level: str(level).upper()),
 ]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+#{% if cookiecutter.__uses.postgresql %}
+POSTGRESQL = "postgresql+psycopg://postgres:postgres@127.0.0.1:5432"
+#{% endif %}
 
 
 class Settings(BaseSettings):
@@ -114,9 +117,7 @@ class Settings(BaseSettings):
     database_url: DatabaseURL = "sqlite:///{{ cookiecutter.__package_name }}.db"
 #{% elif cookiecutter.__uses.postgresql %}
 
-    database_url: DatabaseURL = (
-        "postgresql+psycopg://postgres:postgres@127.0.0.1:5432/{{ cookiecutter.__package_name }}"
-    )
+    database_url: DatabaseURL = f"{POSTGRESQL}/{{ cookiecutter.__package_name }}"
 #{% endif %}
 #{% if cookiecutter.__uses.postgresql %}
 

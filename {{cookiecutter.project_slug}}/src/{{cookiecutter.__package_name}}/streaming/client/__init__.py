@@ -20,6 +20,9 @@ from contextlib import contextmanager
 from pathlib import Path
 #{% endif %}
 from typing import Annotated
+#{% if cookiecutter.__uses.exports %}
+from urllib.parse import quote
+#{% endif %}
 
 #{% if cookiecutter.__uses.sse %}
 import httpx2
@@ -28,6 +31,7 @@ import typer
 
 #{% if cookiecutter.__uses.sse %}
 from ..events.broker import EARLIEST
+from ..events.wire import require_topic
 #{% endif %}
 #{% if cookiecutter.__uses.exports %}
 from ..exports.routes import Export
@@ -118,6 +122,10 @@ def add_publish(cli: typer.Typer, load_settings: LoadSettings) -> None:
         settings = load_settings()
         with exit_on_error(), connect(url, settings, timeout=30) as client:
             try:
+                require_topic(topic)
+            except ValueError as error:
+                raise ClientError(f"{error}.") from error
+            try:
                 json.loads(data)
             except ValueError as error:
                 raise ClientError(f"Invalid DATA={data!r}: expected JSON ({error}).") from error
@@ -162,7 +170,7 @@ def add_export(cli: typer.Typer, load_settings: LoadSettings, exports: dict[str,
             chosen = format or (suffix if suffix in FORMATS else next(iter(FORMATS)))
             if chosen not in FORMATS:
                 raise ClientError(f"Invalid --format={chosen!r}: expected {' or '.join(FORMATS)}.")
-            path = f"/export/{name}.{chosen}"
+            path = f"/export/{quote(name)}.{chosen}"
             download = Download(client, path, FORMATS[chosen], exports[name].key.key, file)
             print(download.run(after=after, limit=limit, resume=resume), file=sys.stderr)
 #{% endif %}

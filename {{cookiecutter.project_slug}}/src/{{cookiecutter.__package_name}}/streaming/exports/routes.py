@@ -1,9 +1,11 @@
 """The routes of exports: one for each format, and one that negotiates the format."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Annotated, Any
+from urllib.parse import quote
 
 from fastapi import APIRouter, Depends, HTTPException, Query, Request, Response
 from pydantic import BaseModel, Field, create_model
@@ -25,6 +27,7 @@ from .ndjson import NDJSONResponse
 from .response import ExportResponse
 from .rows import Rows
 
+QUALITY = re.compile(r"0(\.\d{0,3})?|1(\.0{0,3})?", re.ASCII)
 Integer = Annotated[int, Field(ge=-(2**63) + 1, le=2**63 - 1)]
 FORMATS: list[type[ExportResponse]] = [
 #{% if cookiecutter.__uses.ndjson %}
@@ -90,12 +93,19 @@ def add_route(
 ) -> None:
     """Add the route of an export in one format, or in that of `formats` which `Accept` prefers."""
     statement = select(export.table)
+#{% if cookiecutter.__uses.csv and cookiecutter.__uses.ndjson %}
+    read_options: Callable[..., Any] = csv_options if CSVResponse in formats else no_options
+#{% elif cookiecutter.__uses.csv %}
+    read_options = csv_options
+#{% else %}
+    read_options = no_options
+#{% endif %}
     negotiated = path == f"/export/{export.name}"
 
     async def stream_export(
         request: Request,
         page: Annotated[tuple[Any, int | None], Depends(page_parameters(export.key))],
-        options: Annotated[Mapping[str, Any], Depends(format_options(formats))],
+        options: Annotated[Mapping[str, Any], Depends(read_options)],
     ) -> Response:
         rows = Rows(request.app.state.database, statement, export.key).page(*page)
         if not negotiated:
@@ -120,7 +130,7 @@ def add_route(
             response_class=formats[0],
             name=f"export_{export.name}",
             summary=f"Export {export.name} as {names}",
-            description=f"```console\ncurl -N http://127.0.0.1:8000{path}\n```",
+            description=f"```console\ncurl -N http://127.0.0.1:8000{quote(path)}\n```",
             responses=responses,
             include_in_schema=method == "GET",
         )
@@ -143,26 +153,23 @@ def page_parameters(key: Column[Any]) -> Callable[..., Any]:
     return read_page
 
 
-def format_options(formats: Sequence[type[ExportResponse]]) -> Callable[..., Any]:
-    """Return the dependency that reads the options of `formats`."""
 #{% if cookiecutter.__uses.csv %}
+async def csv_options(
+    request: Request,
+    bom: Annotated[bool, Query(description="CSV: start with a byte-order mark")] = False,
+) -> Mapping[str, Any]:
+    """Return the options of CSV."""
+    return {"bom": bom, "escape_formulas": request.app.state.settings.csv_escape_formulas}
 
-    async def csv_options(
-        request: Request,
-        bom: Annotated[bool, Query(description="CSV: start with a byte-order mark")] = False,
-    ) -> Mapping[str, Any]:
-        return {"bom": bom, "escape_formulas": request.app.state.settings.csv_escape_formulas}
 
-    if CSVResponse in formats:
-        return csv_options
 #{% endif %}
+#{% if cookiecutter.__uses.ndjson %}
+async def no_options() -> Mapping[str, Any]:
+    """Return the options of NDJSON."""
+    return {}
 
-    async def no_options() -> Mapping[str, Any]:
-        return {}
 
-    return no_options
-
-
+#{% endif %}
 def negotiate(accept: str, formats: Sequence[type[ExportResponse]]) -> type[ExportResponse]:
     """Return the preferred format (RFC 9110, section 12.5.1), the first of equals.
 
@@ -172,10 +179,7 @@ def negotiate(accept: str, formats: Sequence[type[ExportResponse]]) -> type[Expo
     for element in accept.split(","):
         media_range, *parameters = (part.strip().lower() for part in element.split(";"))
         quality = next((each[2:] for each in parameters if each.startswith("q=")), "1")
-        try:
-            qualities[media_range] = float(quality)
-        except ValueError:
-            qualities[media_range] = 0.0
+        qualities[media_range] = float(quality) if QUALITY.fullmatch(quality) else 0.0
 
     def quality_of(response_class: type[ExportResponse]) -> float:
         media_type = response_class.media_type
