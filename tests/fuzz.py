@@ -1,9 +1,9 @@
-"""Let coverage lead one of a project's own Hypothesis tests, for as long as wanted.
+r"""Run a Hypothesis test of the engine under coverage-guided fuzzing (Atheris).
 
-Run it in a generated project, with the test and libFuzzer's options:
+Run it in a generated project with a copy of `tests/engine`, with the test and libFuzzer's options:
 
-    uv run --with atheris python PATH/TO/tests/fuzz.py \
-        tests.exports.test_csv:test_every_row_is_read_back_cell_by_cell -max_total_time=600
+    uv run --with atheris --with hypothesis python PATH/TO/tests/fuzz.py \
+        tests.engine.exports.test_csv:test_rows_are_read_back_cell_by_cell -max_total_time=600
 """
 
 import sys
@@ -14,7 +14,7 @@ import atheris
 
 
 def main() -> None:
-    """Run the test that is named first."""
+    """Fuzz the test that the first argument names."""
     module, _, name = sys.argv[1].partition(":")
     sys.path.insert(0, str(Path.cwd()))
     with atheris.instrument_imports(include=[path.name for path in Path("src").iterdir()]):

@@ -1,4 +1,10 @@
-"""Fixtures: the application in this process, and behind a real server."""
+"""Fixtures: the application in this process, and behind a real server.
+
+They import what they use, so that the process of pytest-xdist which only distributes the tests
+starts fast, and so that the application is created in a clean environment.
+"""
+
+from __future__ import annotations
 
 import gc
 import os
@@ -6,19 +12,10 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
-import uvicorn
-from fastapi import FastAPI
-from fastapi.testclient import TestClient
 
-from {{ cookiecutter.__package_name }}.settings import Settings
-#{% if cookiecutter.__uses.exports %}
-from {{ cookiecutter.__package_name }}.streaming.exports import database
-#{% endif %}
-#{% if cookiecutter.__uses.servers %}
-
-#{% endif %}
 #{% if cookiecutter.__uses.postgresql %}
 from .postgresql import database_server as database_server
 from .postgresql import empty_database as empty_database
@@ -28,11 +25,21 @@ from .postgresql import own_database as own_database
 from .redis_server import redis_server as redis_server
 from .redis_server import redis_url as redis_url
 #{% endif %}
+#{% if cookiecutter.__uses.servers %}
+
+#{% endif %}
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+    from fastapi.testclient import TestClient
+
+    from {{ cookiecutter.__package_name }}.settings import Settings
 
 
 @pytest.fixture(scope="session", autouse=True)
 def clean_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Run all tests without the settings and the proxies of the shell, and without `.env`."""
+    from {{ cookiecutter.__package_name }}.settings import Settings
+
     with pytest.MonkeyPatch.context() as monkeypatch:
         monkeypatch.chdir(tmp_path_factory.mktemp("empty"))
         for name in list(os.environ):
@@ -51,6 +58,8 @@ def empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(autouse=True)
 def few_samples(monkeypatch: pytest.MonkeyPatch) -> None:
     """Create few sample rows, which is fast."""
+    from {{ cookiecutter.__package_name }}.streaming.exports import database
+
     monkeypatch.setattr(database, "SAMPLE_ROWS", 25)
 
 
@@ -61,12 +70,14 @@ def settings(request: pytest.FixtureRequest) -> Settings:
 
     Streams end, so that a test which waits for an event in vain fails.
     """
+    from {{ cookiecutter.__package_name }}.settings import Settings
+
     return Settings(**{"max_stream_seconds": 10, **getattr(request, "param", {})})
 
 
 @pytest.fixture(scope="session")
 def create_app(clean_environment: None) -> Callable[[Settings], FastAPI]:
-    """The function that creates an application; its module creates one from the environment."""
+    """The function that creates an application."""
     from {{ cookiecutter.__package_name }}.main import create_app
 
     # Garbage collection need not look through all modules again and again.
@@ -93,6 +104,8 @@ def app(create_app: Callable[[Settings], FastAPI], settings: Settings) -> FastAP
 @pytest.fixture
 def client(app: FastAPI) -> Iterator[TestClient]:
     """A client of `app` in this process: for responses, not for how streams break."""
+    from fastapi.testclient import TestClient
+
     with TestClient(app) as client:
         yield client
 
@@ -100,12 +113,16 @@ def client(app: FastAPI) -> Iterator[TestClient]:
 @pytest.fixture
 def idle_client(app: FastAPI) -> TestClient:
     """A client of `app` before its start-up: fast, for tests without rows and events."""
+    from fastapi.testclient import TestClient
+
     return TestClient(app, raise_server_exceptions=False)
 
 
 @pytest.fixture
 def server(app: FastAPI) -> Iterator[str]:
     """The URL of `app` on a real uvicorn: for streams that break, and for other clients."""
+    import uvicorn
+
     with socket.create_server(("127.0.0.1", 0)) as listener:
         config = uvicorn.Config(app, log_config=None, timeout_graceful_shutdown=1)
         uvicorn_server = uvicorn.Server(config)

@@ -88,30 +88,28 @@ def database_server() -> Iterator[URL]:
     pytest.skip(reason)
 
 
-@pytest.fixture(scope="session")
-def own_database(database_server: URL) -> Iterator[tuple[URL, psycopg.Connection]]:
-    """The URL of a database that exists for this run of the tests only, and a connection to it."""
+@pytest.fixture(scope="session", autouse=True)
+def own_database(
+    database_server: URL, clean_environment: None
+) -> Iterator[tuple[URL, psycopg.Connection]]:
+    """The database of the settings, which only this run of the tests has, and a connection to it."""
     url = database_server.set(database=f"test_{uuid4().hex}")
     name = sql.Identifier(str(url.database))
-    with connect(database_server) as server:
+    with connect(database_server) as server, pytest.MonkeyPatch.context() as monkeypatch:
         server.execute(sql.SQL("CREATE DATABASE {}").format(name))
+        monkeypatch.setenv("DATABASE_URL", url.render_as_string(hide_password=False))
         with connect(url) as connection:
             yield url, connection
         server.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(name))
 
 
 @pytest.fixture(autouse=True)
-def empty_database(
-    own_database: tuple[URL, psycopg.Connection],
-    clean_environment: None,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """Make the database of the settings one without tables and other connections."""
-    url, connection = own_database
+def empty_database(own_database: tuple[URL, psycopg.Connection]) -> None:
+    """Start each test with a database without tables and connections."""
+    _, connection = own_database
     connection.execute(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
         " WHERE datname = current_database() AND pid <> pg_backend_pid()"
     )
     connection.execute("DROP SCHEMA public CASCADE")
     connection.execute("CREATE SCHEMA public")
-    monkeypatch.setenv("DATABASE_URL", url.render_as_string(hide_password=False))

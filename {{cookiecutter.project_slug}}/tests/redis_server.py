@@ -8,6 +8,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
@@ -70,12 +71,18 @@ class RedisServer:
         self._process.send_signal(signal.SIGCONT)
 
 
-@pytest.fixture(scope="session")
-def redis_server() -> Iterator[str]:
-    """The URL of a database that only this process of the tests uses."""
-    if GIVEN_URL:
-        yield from unused_database(GIVEN_URL)
-        return
+@pytest.fixture(scope="session", autouse=True)
+def redis_server(clean_environment: None) -> Iterator[str]:
+    """The URL of the settings: a database that only this process of the tests uses."""
+    database = unused_database(GIVEN_URL) if GIVEN_URL else private_database()
+    with database as url, pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setenv("REDIS_URL", url)
+        yield url
+
+
+@contextmanager
+def private_database() -> Iterator[str]:
+    """Run a server with a temporary folder; yield its URL."""
     with tempfile.TemporaryDirectory() as folder:
         server = RedisServer(Path(folder))
         server.start()
@@ -83,6 +90,7 @@ def redis_server() -> Iterator[str]:
         server.stop()
 
 
+@contextmanager
 def unused_database(url: str) -> Iterator[str]:
     """Claim an empty database of a server, yield its URL, and empty it again."""
     for number in range(1, 16):
@@ -109,9 +117,8 @@ def delete_events(redis: Redis) -> None:
 
 
 @pytest.fixture(autouse=True)
-def redis_url(redis_server: str, clean_environment: None, monkeypatch: pytest.MonkeyPatch) -> str:
-    """The URL of a database without events, which is that of the settings, too."""
+def redis_url(redis_server: str) -> str:
+    """The URL of the settings; each test starts without events."""
     with Redis.from_url(redis_server) as redis:
         delete_events(redis)
-    monkeypatch.setenv("REDIS_URL", redis_server)
     return redis_server

@@ -83,7 +83,7 @@ def test_serve_runs_several_workers(serve: Mock) -> None:
 #{% if cookiecutter.__uses.tokens %}
 
 
-def test_serve_other_machines_requires_tokens(serve: Mock) -> None:
+def test_serve_to_other_machines_requires_tokens(serve: Mock) -> None:
     result = CliRunner().invoke(cli, ["serve", "--host", "192.0.2.1"])
 
     assert result.stderr.startswith("Invalid HOST='192.0.2.1': ")
@@ -94,7 +94,7 @@ def test_serve_other_machines_requires_tokens(serve: Mock) -> None:
 @pytest.mark.parametrize(
     ("name", "value"), [("API_TOKENS", '{"secret": []}'), ("ALLOW_ANONYMOUS", "true")]
 )
-def test_serve_other_machines_with_authentication_runs(
+def test_serve_to_other_machines_with_authentication_runs(
     monkeypatch: pytest.MonkeyPatch, serve: Mock, name: str, value: str
 ) -> None:
     monkeypatch.setenv(name, value)
@@ -105,7 +105,7 @@ def test_serve_other_machines_with_authentication_runs(
     assert serve.called
 
 
-def test_serve_gives_workers_one_session_secret(
+def test_serve_shares_session_secret_with_workers(
     monkeypatch: pytest.MonkeyPatch, serve: Mock
 ) -> None:
     CliRunner().invoke(cli, ["serve"])

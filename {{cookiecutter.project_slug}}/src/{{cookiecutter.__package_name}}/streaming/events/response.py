@@ -67,11 +67,11 @@ class EventStreamResponse(StreamResponse):
                     await until_disconnected(receive)
                     # The server reports the end of the response as a disconnect, too.
                     await subscriber.settle()
+                    stream.end(Reason.CLIENT_DISCONNECT)
             finally:
                 stream.disarm()
                 with CancelScope(shield=True):
                     await subscriber.close()
-        stream.end(Reason.CLIENT_DISCONNECT)
 
 
 def opening(topics: Sequence[str], subscription: Subscription) -> bytes:
