@@ -83,3 +83,11 @@ def test_unavailable_service_is_named_in_one_line(run: Run) -> None:
 
     assert result.stderr == "[Errno 111] Connection refused.\n"
     assert result.exit_code == 1
+
+
+def test_invalid_topic_is_rejected_in_one_line(run: Run) -> None:
+    result = run("publish", "a?b", "1")
+
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr.startswith("Invalid topic 'a?b': expected ")
+    assert result.stderr.count("\n") == 1
