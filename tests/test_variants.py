@@ -31,9 +31,6 @@ ENGINE_TOOLS = ("--with", "hypothesis")
 
 AWKWARD = 'It\'s "Ünï" \\ 🎉 واجهة <b>&amp;'
 
-ANSWER = re.compile(r"\b([a-z_]+)=([\w.-]+)")
-BOOLEANS = {"true": True, "yes": True, "false": False, "no": False}
-
 UNUSED = f"DEP002={'|'.join(LOADED_BY_NAME)}"
 """An option of deptry: distributions that are loaded without an import."""
 
@@ -147,16 +144,3 @@ def test_documented_commands_end_in_passing_tests(tmp_path: Path, answers: Answe
 
     assert " passed" in report
     assert " failed" not in report
-
-
-@pytest.mark.parametrize("recipe", RECIPES)
-def test_recipe_is_a_command_in_the_readme(recipe: str) -> None:
-    readme = (TEMPLATE / "README.md").read_text(encoding="utf-8").replace("\\\n", " ")
-
-    commands = [
-        DEFAULT | {key: BOOLEANS.get(value, value) for key, value in ANSWER.findall(line)}
-        for line in readme.splitlines()
-        if re.search(r"\bcookiecutter\b.*--no-input", line)
-    ]
-
-    assert normal(RECIPES[recipe]) in list(map(normal, commands))

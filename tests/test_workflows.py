@@ -1,4 +1,4 @@
-"""CI of the template and of generated projects: least privilege, pinned actions, commands."""
+"""CI workflows of the template and of generated projects: least privilege, pinned actions."""
 
 import re
 from pathlib import Path
@@ -37,13 +37,3 @@ def test_template_workflow_is_secure() -> None:
 @pytest.mark.parametrize("answers", covering_set(), ids=name)
 def test_generated_workflow_is_secure(render: Render, answers: Answers) -> None:
     check(render(answers).path / ".github" / "workflows" / "ci.yml")
-
-
-def test_ci_runs_the_test_command_of_the_readme() -> None:
-    script = (TEMPLATE / ".ci" / "run").read_text(encoding="utf-8")
-    readme = (TEMPLATE / "README.md").read_text(encoding="utf-8")
-
-    command = script.splitlines()[-1].removesuffix(' "$@"')
-
-    assert command.endswith("uv run pytest")
-    assert command in readme.splitlines()

@@ -13,15 +13,23 @@ from itertools import islice
 from pathlib import Path
 
 import httpx2
+#{% if cookiecutter.__uses.exports or cookiecutter.__uses.tokens %}
 import pytest
+#{% endif %}
 from typer.testing import CliRunner
 
 from {{ cookiecutter.__package_name }}.cli import cli
 #{% if cookiecutter.__uses.exports %}
 from {{ cookiecutter.__package_name }}.exports import EXPORTS
 #{% endif %}
-#{% if cookiecutter.__uses.exports %}
+#{% if cookiecutter.__uses.exports and cookiecutter.__uses.tokens %}
+from {{ cookiecutter.__package_name }}.streaming import Export, Scope
+#{% elif cookiecutter.__uses.exports %}
 from {{ cookiecutter.__package_name }}.streaming import Export
+#{% elif cookiecutter.__uses.tokens %}
+from {{ cookiecutter.__package_name }}.streaming import Scope
+#{% endif %}
+#{% if cookiecutter.__uses.exports %}
 from {{ cookiecutter.__package_name }}.streaming.exports.routes import FORMATS
 #{% endif %}
 #{% if cookiecutter.__uses.sse %}
@@ -83,4 +91,22 @@ def test_export_of_unknown_table_exits_with_one_line() -> None:
     assert result.stderr.startswith("Invalid NAME='nowhere': ")
     assert result.stderr.count("\n") == 1
     assert result.exit_code == 1
+#{% endif %}
+#{% if cookiecutter.__uses.tokens %}
+
+
+@pytest.mark.parametrize("settings", [{"api_tokens": {"secret": list(Scope)}}], indirect=True)
+def test_commands_send_token_of_settings(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
+#{% if cookiecutter.__uses.sse %}
+    command = ["publish", "news", "1", "--url", server]
+#{% else %}
+    command = ["export", EXPORTS[0].name, "file", "--url", server]
+#{% endif %}
+
+    denied = CliRunner().invoke(cli, command)
+    monkeypatch.setenv("API_TOKEN", "secret")
+    allowed = CliRunner().invoke(cli, command)
+
+    assert (denied.exit_code, allowed.exit_code) == (1, 0)
+    assert denied.stderr.startswith("401 ")
 #{% endif %}

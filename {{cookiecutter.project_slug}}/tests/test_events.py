@@ -81,6 +81,14 @@ def test_idle_stream_sends_heartbeats(client: TestClient) -> None:
         assert ": heartbeat" in response.iter_lines()
 
 
+@pytest.mark.parametrize("settings", [{"max_stream_seconds": 0.1}], indirect=True)
+def test_stream_at_time_limit_ends_with_retry(client: TestClient) -> None:
+    with client.stream("GET", "/events/news") as response:
+        *_, retry, _ = response.iter_lines()
+
+    assert retry.startswith("retry: ")
+
+
 def test_stream_resumes_after_last_event_id_header(
     client: TestClient, finish: Callable[[str], None]
 ) -> None:

@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Request, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from .streaming import (
     BODY_ERRORS,
@@ -36,13 +36,23 @@ router = APIRouter(tags=["events"], route_class=StreamRoute)
 #{% endif %}
 
 
+def require_number(value: object) -> object:
+    """Return `value`. Raises `ValueError` for text and booleans, which Pydantic would convert."""
+    if isinstance(value, bool | str):
+        raise ValueError("expected a number")
+    return value
+
+
+Number = BeforeValidator(require_number)
+
+
 class JobRequest(BaseModel):
     """A job that counts `steps`, with `interval` seconds in between."""
 
-    model_config = ConfigDict(extra="forbid", strict=True)
+    model_config = ConfigDict(extra="forbid")
 
-    steps: Annotated[int, Field(ge=1, le=1_000_000)] = 5
-    interval: Annotated[float, Field(ge=0, le=3600, allow_inf_nan=False)] = 1.0
+    steps: Annotated[int, Field(ge=1, le=1_000_000), Number] = 5
+    interval: Annotated[float, Field(ge=0, le=3600, allow_inf_nan=False), Number] = 1.0
 
 
 class StartedJob(BaseModel):
