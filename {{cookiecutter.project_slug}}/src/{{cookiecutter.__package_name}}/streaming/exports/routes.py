@@ -147,7 +147,7 @@ def page_parameters(key: Column[Any]) -> Callable[..., Any]:
     ) -> tuple[Any, int | None]:
         return after, limit
 
-    kind = Integer if python_type(key) is int else python_type(key)
+    kind: Any = Integer if key.type.python_type is int else key.type.python_type
     description = f"Resume after the row with this `{key.name}`"
     read_page.__annotations__["after"] = Annotated[kind | None, Query(description=description)]
     return read_page
@@ -198,20 +198,12 @@ def row_schema(export: Export) -> dict[str, Any]:
     """Return the JSON schema of a row."""
     fields: dict[str, Any] = {}
     for number, column in enumerate(export.table.columns):
-        kind = python_type(column)
+        kind: Any = column.type.python_type
         # The name of a column need not be one of a field.
         alias = Field(alias=str(column.key))
         fields[f"cell{number}"] = (kind | None if column.nullable else kind, alias)
     model: type[BaseModel] = create_model(export.name, **fields)
     return model.model_json_schema()
-
-
-def python_type(column: Column[Any]) -> Any:
-    """Return the Python type of the values of `column`; `Any` if SQLAlchemy does not know it."""
-    try:
-        return column.type.python_type
-    except NotImplementedError:
-        return Any
 
 
 def example(response_class: type[ExportResponse], export: Export, samples: Samples) -> str:
