@@ -85,18 +85,17 @@ def create_app(clean_environment: None) -> Callable[[Settings], FastAPI]:
     return create_app
 
 
+#{% if cookiecutter.__uses.exports %}
 @pytest.fixture
-#{% if cookiecutter.__uses.exports %}
 def app(create_app: Callable[[Settings], FastAPI], settings: Settings) -> Iterator[FastAPI]:
-#{% else %}
-def app(create_app: Callable[[Settings], FastAPI], settings: Settings) -> FastAPI:
-#{% endif %}
     """The application; a module whose tests leave it as it is can create one for all of them."""
-#{% if cookiecutter.__uses.exports %}
     app = create_app(settings)
     yield app
     app.state.database.close()
 #{% else %}
+@pytest.fixture
+def app(create_app: Callable[[Settings], FastAPI], settings: Settings) -> FastAPI:
+    """The application; a module whose tests leave it as it is can create one for all of them."""
     return create_app(settings)
 #{% endif %}
 

@@ -214,21 +214,24 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         origins=settings.cors_origins,
 #{% if cookiecutter.__uses.tokens %}
         protect_reads=local_only,
-#{% else %}
-        protect_reads=False,
 #{% endif %}
     )
     if settings.cors_origins:
         app.add_middleware(
             CORSMiddleware,
             allow_origins=settings.cors_origins,
+            allow_methods=[
+                "GET",
 #{% if cookiecutter.__uses.sse %}
-            allow_methods=["GET", "POST"],
-            allow_headers=["Authorization", "Last-Event-ID"],
-#{% else %}
-            allow_methods=["GET"],
-            allow_headers=["Authorization"],
+                "POST",
 #{% endif %}
+            ],
+            allow_headers=[
+                "Authorization",
+#{% if cookiecutter.__uses.sse %}
+                "Last-Event-ID",
+#{% endif %}
+            ],
             expose_headers=[
 #{% if cookiecutter.__uses.exports %}
                 "Content-Disposition",

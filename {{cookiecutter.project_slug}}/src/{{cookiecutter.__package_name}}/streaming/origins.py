@@ -19,7 +19,7 @@ class CrossOriginMiddleware:
     open on this machine could read. `/health` is always open.
     """
 
-    def __init__(self, app: ASGIApp, *, origins: Collection[str], protect_reads: bool) -> None:
+    def __init__(self, app: ASGIApp, origins: Collection[str], protect_reads: bool = False) -> None:
         self.app = app
         self._origins = frozenset(origins)
         self._protect_reads = protect_reads

@@ -16,18 +16,15 @@ from .access.dependencies import Requires
 
 
 class StreamRoute(APIRoute):
-#{% if cookiecutter.__uses.tokens and cookiecutter.__uses.sse %}
-    """Checks the scope of the caller before the body is read, and limits the body.
-#{% elif cookiecutter.__uses.tokens %}
-    """Checks the scope of the caller before the body is read.
-#{% elif cookiecutter.__uses.sse %}
-    """Limits the body.
-#{% else %}
-    """Rejects ambiguous query parameters.
-#{% endif %}
+    """Checks a request before its path operation runs.
 
-    A query parameter that has one value and is sent twice is rejected: some servers use the first,
-    others the last.
+#{% if cookiecutter.__uses.tokens %}
+    The caller needs the scope of the route before its body is read.
+#{% endif %}
+#{% if cookiecutter.__uses.sse %}
+    The body is limited to `max_event_bytes`.
+#{% endif %}
+    A query parameter with one value must not be sent twice: servers differ in which they use.
     """
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:

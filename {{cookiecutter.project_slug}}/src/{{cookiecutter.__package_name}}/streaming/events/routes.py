@@ -62,7 +62,6 @@ EventName = Annotated[
     str,
     Field(json_schema_extra={"pattern": EVENT_NAME, "not": {"enum": sorted(RESERVED_NAMES)}}),
 ]
-"""Documented here, validated by `Broker.publish`."""
 
 
 async def get_topics(
