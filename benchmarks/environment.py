@@ -115,7 +115,7 @@ def fingerprint() -> str:
 def seed(package: str, url: str, rows: int) -> None:
     """Fill a database with the command of the project."""
     print(f"seeding {rows:,} rows: {url}")
-    command = [str(VENV / "bin" / package.replace("_", "-")), "seed", "--rows", str(rows)]
+    command = [str(VENV / "bin" / package.replace("_", "-")), "seed", "--yes", "--rows", str(rows)]
     environment = os.environ | {"DATABASE_URL": url}
     subprocess.run(command, cwd=CACHE, env=environment, check=True, stdout=subprocess.DEVNULL)
 

@@ -53,7 +53,7 @@ def service(
         "HEARTBEAT_SECONDS": "1",
     }
     command = (require("uv"), "run", default_project.slug)
-    succeed(*command, "seed", "--rows", str(ROWS), cwd=default_project.path, env=env)
+    succeed(*command, "seed", "--yes", "--rows", str(ROWS), cwd=default_project.path, env=env)
     with listener(
         *(*command, "serve"), port=port, cwd=default_project.path, log=folder / "log", env=env
     ):

@@ -44,7 +44,7 @@ def url(tokens: str, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator
     else:
         settings["DATABASE_URL"] = request.getfixturevalue("postgresql_url")
         settings["REDIS_URL"] = request.getfixturevalue("redis_url")
-    project.run(project.slug, "seed", "--rows", "10", env=settings)
+    project.run(project.slug, "seed", "--yes", "--rows", "10", env=settings)
     with listener(
         *(require("uv"), "run", project.slug, "serve"),
         port=port,

@@ -19,7 +19,7 @@ from datetime import datetime
 from importlib import import_module
 from pathlib import Path
 
-from sqlalchemy import BigInteger, Column, Float, Integer, LargeBinary, Table, Text, select
+from sqlalchemy import BigInteger, Column, Float, Integer, LargeBinary, Table, Text
 
 package, rows, target = sys.argv[1:]
 exports = f"{package}.streaming.exports"
@@ -35,7 +35,10 @@ kinds = Table(
     Column("data", LargeBinary),
 )
 database = import_module(f"{package}.main").app.state.database
-with database.connect() as connection, connection.begin():
+if hasattr(database, "create"):
+    database.create(with_samples=False)
+with database.engine.begin() as connection:
+    tables.metadata.create_all(connection)
     for name, content in json.loads(Path(rows).read_text(encoding="utf-8")).items():
         for row in content:
             if "created_at" in row:
@@ -47,8 +50,9 @@ with database.connect() as connection, connection.begin():
 
 
 async def export(table, encoder, file):
-    rows = import_module(f"{exports}.rows").Rows(database, select(table), table.c.id)
-    chunks = rows.page(None, None).chunks(encoder(rows.columns))
+    export = import_module(f"{exports}.export").Export(table)
+    rows = import_module(f"{exports}.rows").Rows(database, export.statement, export.columns)
+    chunks = rows.chunks(encoder(list(export.columns)))
     file.write_bytes(b"".join([chunk.data async for chunk in chunks]))
 
 

@@ -68,7 +68,7 @@ def database(default_project: Project, tmp_path_factory: pytest.TempPathFactory)
     """A database with `ROWS` rows in each table."""
     file = tmp_path_factory.mktemp("memory") / "many.db"
     env = {"DATABASE_URL": f"sqlite:///{file}"}
-    default_project.run(default_project.slug, "seed", "--rows", str(ROWS), env=env)
+    default_project.run(default_project.slug, "seed", "--yes", "--rows", str(ROWS), env=env)
     return file
 
 

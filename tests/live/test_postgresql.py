@@ -54,9 +54,14 @@ class Running:
 def filled(project: Project, server: str) -> str:
     """Create a database with `ROWS` rows in each table; return its URL."""
     url = new_database(server, f"test_{uuid4().hex}")
-    project.run(project.slug, "seed", "--rows", "0", env={"DATABASE_URL": url})
+    seed(project, url)
     query(url, FILL)
     return url
+
+
+def seed(project: Project, url: str) -> None:
+    """Create the tables."""
+    project.run(project.slug, "seed", "--yes", "--rows", "0", env={"DATABASE_URL": url})
 
 
 def lines(export: Iterator[bytes], enough: float = float("inf")) -> int:
@@ -156,6 +161,7 @@ def test_postgresql_restart_between_exports_fails_none(
         ) as url,
     ):
         with server.running(stop=signal.SIGQUIT):
+            seed(project_on_servers, f"{server.url}/postgres")
             before = [client.get(url + path) for path in (*HEADERS, "/health")]
         with server.running():
             after = [client.get(url + path) for path in (*HEADERS, "/health")]

@@ -48,7 +48,7 @@ def sheet(default_project: Project, escaped: str, tmp_path: Path) -> Path:
         "PORT": str(port),
     }
     command = (require("uv"), "run", default_project.slug)
-    succeed(*command, "seed", "--rows", "1", cwd=default_project.path, env=env)
+    succeed(*command, "seed", "--yes", "--rows", "1", cwd=default_project.path, env=env)
     with closing(sqlite3.connect(database)) as connection, connection:
         connection.executemany(
             "INSERT INTO users (name, email) VALUES (?, '')", zip(TYPED, strict=True)

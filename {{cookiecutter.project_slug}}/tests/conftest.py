@@ -54,13 +54,13 @@ def empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-#{% if cookiecutter.__uses.exports %}
+#{% if cookiecutter.__uses.sqlite %}
 @pytest.fixture(autouse=True)
 def few_samples(monkeypatch: pytest.MonkeyPatch) -> None:
     """Create few sample rows, which is fast."""
-    from {{ cookiecutter.__package_name }}.streaming.exports import database
+    from {{ cookiecutter.__package_name }}.streaming.exports import sqlite
 
-    monkeypatch.setattr(database, "SAMPLE_ROWS", 25)
+    monkeypatch.setattr(sqlite, "SAMPLE_ROWS", 25)
 
 
 #{% endif %}
@@ -90,6 +90,10 @@ def create_app(clean_environment: None) -> Callable[[Settings], FastAPI]:
 def app(create_app: Callable[[Settings], FastAPI], settings: Settings) -> Iterator[FastAPI]:
     """The application; a module whose tests leave it as it is can create one for all of them."""
     app = create_app(settings)
+#{% if cookiecutter.__uses.postgresql %}
+    for _ in app.state.database.seed(25):
+        pass
+#{% endif %}
     yield app
     app.state.database.close()
 #{% else %}

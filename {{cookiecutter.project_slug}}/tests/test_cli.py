@@ -134,7 +134,7 @@ def test_token_prints_line_that_adds_it(monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_seed_replaces_rows_of_tables_with_samples() -> None:
     for rows in (7, 3):
-        result = CliRunner().invoke(cli, ["seed", "--rows", str(rows)])
+        result = CliRunner().invoke(cli, ["seed", "--yes", "--rows", str(rows)])
         assert result.exit_code == 0
 
     engine = create_engine(load_settings().database_url)

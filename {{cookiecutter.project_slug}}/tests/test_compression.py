@@ -12,7 +12,7 @@ from {{ cookiecutter.__package_name }}.streaming.exports.routes import FORMATS
 PATHS = [
     f"/export/{export.name}.{file_format.extension}"
     for export in EXPORTS
-    for file_format in FORMATS
+    for file_format in export.formats or FORMATS
 ]
 
 

@@ -4,9 +4,7 @@
 import csv
 import io
 #{% endif %}
-#{% if cookiecutter.__uses.ndjson %}
 import json
-#{% endif %}
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import product
@@ -19,7 +17,11 @@ import httpx2
 import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
-from sqlalchemy import Select, select
+#{% if cookiecutter.__uses.csv %}
+from sqlalchemy import Select, String
+#{% else %}
+from sqlalchemy import Select
+#{% endif %}
 
 from {{ cookiecutter.__package_name }}.exports import EXPORTS
 from {{ cookiecutter.__package_name }}.streaming import Export
@@ -27,11 +29,12 @@ from {{ cookiecutter.__package_name }}.streaming.exports.response import ExportR
 from {{ cookiecutter.__package_name }}.streaming.exports.routes import FORMATS
 
 Row = dict[str, Any]
-PATHS = [
-    f"/export/{export.name}.{file_format.extension}"
+DOWNLOADS = [
+    pytest.param(export, file_format, id=f"{export.name}.{file_format.extension}")
     for export in EXPORTS
-    for file_format in FORMATS
+    for file_format in export.formats or FORMATS
 ]
+PATHS = [f"/export/{download.id}" for download in DOWNLOADS]
 #{% if cookiecutter.__uses.sqlite %}
 UNAVAILABLE = "sqlite:////nowhere/data.db"
 #{% else %}
@@ -71,35 +74,27 @@ def export(request: pytest.FixtureRequest) -> Export:
     return export
 
 
-@pytest.fixture(params=FORMATS, ids=lambda file_format: file_format.extension)
-def file_format(request: pytest.FixtureRequest) -> type[ExportResponse]:
-    """Each of the formats."""
-    file_format: type[ExportResponse] = request.param
-    return file_format
-
-
 @pytest.fixture
-def path(export: Export, file_format: type[ExportResponse]) -> str:
-    """The path of the export in that format."""
-    return f"/export/{export.name}.{file_format.extension}"
-
-
-@pytest.fixture
-def read(
-    client: TestClient, path: str, file_format: type[ExportResponse]
-) -> Callable[..., list[Row]]:
+def read(client: TestClient) -> Callable[..., list[Row]]:
     """A function that returns the rows of a download with these query parameters."""
 
-    def read(**params: Any) -> list[Row]:
+    def read(export: Export, file_format: type[ExportResponse], **params: Any) -> list[Row]:
+        path = f"/export/{export.name}.{file_format.extension}"
         with client.stream("GET", path, params=params) as response:
             return READERS[file_format.extension](response)
 
     return read
 
 
+def key_of(export: Export, row: Row) -> str:
+    """Return the value of `after` that resumes an export after `row`."""
+    values = [row[name] for name in export.key]
+    return str(values[0]) if len(values) == 1 else json.dumps(values)
+
+
 @pytest.fixture
 def replace_rows(app: FastAPI, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """A function that makes every query return a row of `value`, and then `then`."""
+    """A function that makes every query return one row of `value`, then return or raise `then`."""
 
     def replace(value: Any, then: Sequence[Any] | Exception) -> None:
         @contextmanager
@@ -112,10 +107,12 @@ def replace_rows(app: FastAPI, monkeypatch: pytest.MonkeyPatch) -> Callable[...,
     return replace
 
 
+@pytest.mark.parametrize(("export", "file_format"), DOWNLOADS)
 def test_export_is_saved_as_attachment(
-    client: TestClient, export: Export, file_format: type[ExportResponse], path: str
+    client: TestClient, export: Export, file_format: type[ExportResponse]
 ) -> None:
     name = f"{export.name}.{file_format.extension}"
+    path = f"/export/{name}"
 
     with client.stream("GET", path) as response, open("export", "wb") as file:
         for block in response.iter_bytes():
@@ -129,27 +126,50 @@ def test_export_is_saved_as_attachment(
     assert Path("export").read_bytes() == client.get(path).content
 
 
+@pytest.mark.parametrize(("export", "file_format"), DOWNLOADS)
 def test_export_has_all_rows_and_columns(
-    app: FastAPI, export: Export, read: Callable[..., list[Row]]
+    app: FastAPI, read: Callable[..., list[Row]], export: Export, file_format: type[ExportResponse]
 ) -> None:
-    rows = read()
+    rows = read(export, file_format)
 
     with app.state.database.engine.connect() as connection:
-        stored = connection.execute(select(export.table)).all()
+        stored = connection.execute(export.statement).all()
     assert len(rows) == len(stored)
-    assert all(list(row) == export.table.columns.keys() for row in rows)
+    assert all(list(row) == list(export.columns) for row in rows)
 
 
-def test_export_resumed_after_key_has_rest(export: Export, read: Callable[..., list[Row]]) -> None:
-    rows = read()
+@pytest.mark.parametrize(("export", "file_format"), DOWNLOADS)
+def test_export_resumed_after_key_has_rest(
+    read: Callable[..., list[Row]], export: Export, file_format: type[ExportResponse]
+) -> None:
+    rows = read(export, file_format)
     if not rows:
         pytest.skip("no rows")
 
-    beginning = read(limit=len(rows) // 2 + 1)
-    rest = read(after=beginning[-1][export.key.key])
+    beginning = read(export, file_format, limit=len(rows) // 2 + 1)
+    rest = read(export, file_format, after=key_of(export, beginning[-1]))
 
     assert beginning + rest == rows
-    assert read(limit=0) == []
+    assert read(export, file_format, limit=0) == []
+
+
+@pytest.mark.parametrize(("export", "file_format"), DOWNLOADS)
+def test_export_of_some_columns_has_those_in_order(
+    read: Callable[..., list[Row]], export: Export, file_format: type[ExportResponse]
+) -> None:
+    columns = list(export.columns)[::-1][:2]
+
+    rows = read(export, file_format, columns=quoted(columns))
+
+    whole = read(export, file_format)
+    assert [list(row.items()) for row in rows] == [
+        [(name, row[name]) for name in columns] for row in whole
+    ]
+
+
+def quoted(names: Sequence[str]) -> str:
+    """Return the value of the parameter `columns`: names can contain commas."""
+    return ",".join(f'"{name}"' for name in names)
 
 
 def test_export_with_invalid_limit_returns_422(idle_client: TestClient) -> None:
@@ -161,25 +181,27 @@ def test_export_with_invalid_limit_returns_422(idle_client: TestClient) -> None:
         assert response.json()["detail"].startswith("query.limit: ")
 
 
-def test_export_head_has_headers_of_get(client: TestClient, path: str) -> None:
-    response = client.head(path)
+def test_export_head_has_headers_of_get(client: TestClient) -> None:
+    for path in PATHS:
+        response = client.head(path)
 
-    expected = client.get(path).headers
-    assert response.content == b""
-    for name in ("content-type", "content-disposition", "cache-control"):
-        assert response.headers[name] == expected[name]
+        expected = client.get(path).headers
+        assert response.content == b""
+        for name in ("content-type", "content-disposition", "cache-control"):
+            assert response.headers[name] == expected[name]
 
 
 def test_export_without_extension_negotiates_format(client: TestClient, export: Export) -> None:
     path = f"/export/{export.name}"
 
-    for file_format in FORMATS:
+    formats = export.formats or FORMATS
+    for file_format in formats:
         accept = f"text/html, {file_format.media_type}, */*;q=0.1"
         response = client.get(path, headers={"Accept": accept})
 
         assert response.headers["content-type"].startswith(file_format.media_type)
         assert "Accept" in response.headers["vary"]
-    assert client.get(path).headers["content-type"].startswith(FORMATS[0].media_type)
+    assert client.get(path).headers["content-type"].startswith(formats[0].media_type)
 
 
 def test_export_in_unknown_format_returns_406(idle_client: TestClient, export: Export) -> None:
@@ -212,12 +234,22 @@ def test_export_that_fails_midway_breaks_transfer(
 #{% if cookiecutter.__uses.csv %}
 
 
+def text_columns(export: Export) -> str:
+    """Return the value of the parameter `columns` for all columns with text."""
+    types = {name: column.type for name, column in export.columns.items()}
+    names = [name for name, kind in types.items() if isinstance(kind, String)]
+    if not names:
+        pytest.skip("no text")
+    return quoted(names)
+
+
 def test_csv_for_spreadsheets_has_bom_and_no_formulas(
     client: TestClient, export: Export, replace_rows: Callable[..., None]
 ) -> None:
     replace_rows("=1+1", then=[])
 
-    response = client.get(f"/export/{export.name}.csv", params={"bom": True})
+    params = {"bom": "true", "columns": text_columns(export)}
+    response = client.get(f"/export/{export.name}.csv", params=params)
 
     assert response.content.startswith("\ufeff".encode())
     assert response.text.splitlines()[1].startswith('"\'=1+1"')
@@ -229,7 +261,8 @@ def test_csv_without_escaping_has_text_as_stored(
 ) -> None:
     replace_rows("=1+1", then=[])
 
-    response = client.get(f"/export/{export.name}.csv")
+    params = {"columns": text_columns(export)}
+    response = client.get(f"/export/{export.name}.csv", params=params)
 
     assert response.text.splitlines()[1].startswith('"=1+1"')
 #{% endif %}

@@ -6,6 +6,11 @@ import json
 import math
 #{% if cookiecutter.__uses.tokens %}
 import os
+#{% endif %}
+#{% if cookiecutter.__uses.exports %}
+import sys
+#{% endif %}
+#{% if cookiecutter.__uses.tokens %}
 from secrets import token_urlsafe
 #{% endif %}
 from typing import Annotated
@@ -14,6 +19,7 @@ import typer
 import uvicorn
 #{% if cookiecutter.__uses.exports %}
 from rich.progress import MofNCompleteColumn, Progress, TimeElapsedColumn
+from sqlalchemy.exc import SQLAlchemyError
 #{% endif %}
 
 #{% if cookiecutter.__uses.client and cookiecutter.__uses.exports %}
@@ -36,12 +42,16 @@ from .streaming.client import add_client_commands
 #{% if cookiecutter.__uses.memory %}
 from .streaming.events.memory import require_one_worker
 #{% endif %}
+#{% if cookiecutter.__uses.exports %}
+from .streaming.exports.database import Database
+#{% endif %}
 #{% if cookiecutter.__uses.sqlite %}
 from .streaming.exports.sqlite import SQLite
 #{% elif cookiecutter.__uses.postgresql %}
 from .streaming.exports.postgresql import PostgreSQL
 #{% endif %}
 #{% if cookiecutter.__uses.exports %}
+from .streaming.settings import exit_with
 from .tables import metadata
 #{% endif %}
 
@@ -116,17 +126,35 @@ def token(scopes: Annotated[list[Scope], typer.Argument(help="Scopes of the toke
 @cli.command()
 def seed(
     rows: Annotated[int, typer.Option(min=0, help="Number of rows in each table")] = 100_000,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation")] = False,
 ) -> None:
-    """Replace the rows of the tables that have samples."""
+    """Replace the rows of the tables that have samples, and create missing tables."""
 #{% if cookiecutter.__uses.sqlite %}
-    database = SQLite(load_settings().database_url, metadata, SAMPLES)
+    settings = load_settings()
+    database = SQLite(settings.database_url, metadata, SAMPLES)
+    yes = yes or settings.has_default_database
 #{% else %}
     database = PostgreSQL(load_settings().database_url, metadata, SAMPLES)
 #{% endif %}
     columns = (*Progress.get_default_columns(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns) as progress:
-        task = progress.add_task("Rows", total=rows * len(SAMPLES))
-        for written in database.seed(rows):
-            progress.advance(task, written)
-    database.close()
+    try:
+        if not yes:
+            confirm_seed(database)
+        with Progress(*columns) as progress:
+            task = progress.add_task("Rows", total=rows * len(SAMPLES))
+            for written in database.seed(rows):
+                progress.advance(task, written)
+    except (OSError, SQLAlchemyError) as error:
+        exit_with(f"Cannot seed {database.name}: {getattr(error, 'orig', error)}")
+    finally:
+        database.close()
+
+
+def confirm_seed(database: Database) -> None:
+    """Exit unless the user agrees to replace the rows of `database`."""
+    counts = [f"{number} rows of {table}" for table, number in database.count_rows().items()]
+    print(f"{database.name}: replaces {', '.join(counts) or 'no rows'}.")
+    if not sys.stdin.isatty():
+        exit_with("Nothing was changed: without a terminal, seed expects --yes.")
+    typer.confirm("Continue?", abort=True)
 #{% endif %}

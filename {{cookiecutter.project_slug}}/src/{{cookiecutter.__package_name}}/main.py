@@ -4,7 +4,7 @@ import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-#{% if cookiecutter.__uses.exports %}
+#{% if cookiecutter.__uses.sqlite %}
 from anyio import to_thread
 #{% endif %}
 #{% if cookiecutter.__uses.sse %}
@@ -104,9 +104,12 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s %(message)s")
 #{% if cookiecutter.__uses.exports %}
     try:
-        await to_thread.run_sync(state.database.prepare)
+#{% if cookiecutter.__uses.sqlite %}
+        await to_thread.run_sync(state.database.create, state.settings.has_default_database)
+#{% endif %}
+        await state.database.check()
     except Exception as error:
-        logger.warning("The database is unavailable, exports will fail: %s", error)
+        logger.warning("Exports are unavailable: %s", error)
 #{% endif %}
     with stop_signals(state.streams.drain):
         yield

@@ -33,9 +33,14 @@ from .streaming.settings import (
 #{% if cookiecutter.__uses.tokens %}
     TokenScopes,
 #{% endif %}
+#{% if cookiecutter.__uses.sqlite %}
+    database_path,
+#{% endif %}
     describe,
     exit_with,
 )
+#{% elif cookiecutter.__uses.sqlite %}
+from .streaming.settings import DatabaseURL, database_path, describe, exit_with
 #{% else %}
 from .streaming.settings import DatabaseURL, describe, exit_with
 #{% endif %}
@@ -115,6 +120,7 @@ class Settings(BaseSettings):
 #{% if cookiecutter.__uses.sqlite %}
 
     database_url: DatabaseURL = "sqlite:///{{ cookiecutter.__package_name }}.db"
+    """The database; the default file is created with samples."""
 #{% elif cookiecutter.__uses.postgresql %}
 
     database_url: DatabaseURL = f"{POSTGRESQL}/{{ cookiecutter.__package_name }}"
@@ -130,6 +136,14 @@ class Settings(BaseSettings):
 
     csv_escape_formulas: bool = True
     """Prefix text that a spreadsheet would run as a formula with `'`."""
+#{% endif %}
+#{% if cookiecutter.__uses.sqlite %}
+
+    @property
+    def has_default_database(self) -> bool:
+        """Whether the database is the default file."""
+        default = type(self).model_fields["database_url"].default
+        return database_path(self.database_url) == database_path(default)
 #{% endif %}
 
 

@@ -7,10 +7,11 @@ from typing import Literal
 
 from fastapi import APIRouter, HTTPException, Request
 from pydantic import BaseModel
-#{% if cookiecutter.__uses.tokens %}
 
+#{% if cookiecutter.__uses.tokens %}
 from .access.dependencies import PUBLIC
 #{% endif %}
+from .problems import Unavailable
 
 logger = logging.getLogger(__name__)
 
@@ -37,9 +38,10 @@ class HealthCheck:
         """Return if all checks pass. Raises the exception of the one that fails."""
         if self._running is None or self._running.done():
             self._running = asyncio.create_task(self._run())
+        running = self._running
         # A client that disconnects does not cancel the checks of the others.
-        await asyncio.wait([self._running])
-        self._running.result()
+        await asyncio.wait([running])
+        running.result()
 
     async def _run(self) -> None:
         for check in self._checks:
@@ -60,5 +62,7 @@ async def get_health(request: Request) -> Health:
         await health_check.run()
     except Exception as error:
         logger.warning("Health check failed: %r", error)
-        raise HTTPException(503, "A part of the service is unavailable.") from error
+        known = isinstance(error, Unavailable)
+        detail = str(error) if known else "A part of the service is unavailable."
+        raise HTTPException(503, detail) from error
     return Health()

@@ -29,6 +29,10 @@ MAX_ERRORS = 20
 PROBLEM = "application/problem+json"
 
 
+class Unavailable(Exception):
+    """A part of the service is unavailable; clients may read the message."""
+
+
 class ProblemResponse(Response):
     """A problem document; `members` extend it (RFC 9457, section 3.2)."""
 

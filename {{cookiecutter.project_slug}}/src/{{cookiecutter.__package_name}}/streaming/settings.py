@@ -3,6 +3,9 @@
 import re
 import sys
 from collections.abc import Mapping
+#{% if cookiecutter.__uses.sqlite %}
+from pathlib import Path
+#{% endif %}
 from typing import Annotated, Any, NoReturn
 
 #{% if cookiecutter.__uses.tokens and cookiecutter.__uses.client %}
@@ -35,14 +38,8 @@ from .access.tokens import Scope, parse_tokens
 #{% endif %}
 #{% endif %}
 
-CREDENTIALS = re.compile(r"(?<=:).*(?=@)|(?<=\?).*", re.DOTALL)
-#{% if cookiecutter.__uses.tokens %}
-#{% if cookiecutter.__uses.client %}
-SECRETS = {"API_TOKEN", "API_TOKENS", "SESSION_SECRET"}
-#{% else %}
-SECRETS = {"API_TOKENS", "SESSION_SECRET"}
-#{% endif %}
-#{% endif %}
+SECRET = re.compile("KEY|PASSWORD|SECRET|TOKEN|URL")
+"""Names of settings whose values may contain credentials."""
 #{% if cookiecutter.__uses.exports %}
 
 
@@ -69,6 +66,13 @@ def validate_database_url(url: str) -> str:
 #{% endif %}
 
 
+#{% if cookiecutter.__uses.sqlite %}
+def database_path(url: str) -> Path:
+    """Return the path in the URL of a SQLite file."""
+    return Path(str(make_url(url).database)).resolve()
+
+
+#{% endif %}
 DatabaseURL = Annotated[str, AfterValidator(validate_database_url)]
 #{% endif %}
 #{% if cookiecutter.__uses.redis %}
@@ -157,9 +161,5 @@ def describe(error: Mapping[str, Any]) -> str:
 #{% if cookiecutter.__uses.tokens %}
     message = message.replace("a valid frozenset", "a list of scopes")
 #{% endif %}
-#{% if cookiecutter.__uses.tokens %}
-    value = "***" if name in SECRETS else repr(CREDENTIALS.sub("***", str(error["input"])))
-#{% else %}
-    value = repr(CREDENTIALS.sub("***", str(error["input"])))
-#{% endif %}
+    value = "***" if SECRET.search(name) else repr(str(error["input"]))
     return f"Invalid {name}={value}: {message}"

@@ -34,7 +34,7 @@ from ..events.broker import EARLIEST
 from ..events.wire import require_topic
 #{% endif %}
 #{% if cookiecutter.__uses.exports %}
-from ..exports.routes import Export
+from ..exports.export import Export
 #{% endif %}
 #{% if cookiecutter.__uses.exports %}
 from .download import READ_TIMEOUT_SECONDS, STDOUT, Download

@@ -3,12 +3,14 @@
 import csv
 import io
 import re
-from collections.abc import Sequence
+from base64 import b64encode
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgspec
+from fastapi.encoders import jsonable_encoder
 
-from .response import ExportResponse, is_not_finite, may_have_non_finite
+from .response import Binary, ExportResponse, may_have_non_finite, without_non_finite
 
 BYTE_ORDER_MARK = "\ufeff".encode()
 RECORD_END = b"\r\n"
@@ -16,6 +18,8 @@ EMPTY = msgspec.Raw(b"")
 
 # `,"=` or a line break and `"=`: the quote opens a cell, since a quote inside of text follows `\`.
 FORMULA = re.compile(rb'"(?=[=+@\\-])(?<![^,\n]")(?!\\[^tnr])')
+# `;=`: a spreadsheet whose separator is a semicolon or a tab has a cell of its own there.
+INNER_FORMULA = re.compile(rb'((?:;|(?<!\\)(?:\\\\)*\\[tnr])(?:\\")*)(?=[=+@-])')
 JSON_ESCAPE = re.compile(rb"\\(?:u00([0-9a-f]{2})|(.))")
 UNESCAPED = {b'"': b'""', b"b": b"\b", b"f": b"\f", b"n": b"\n", b"r": b"\r", b"t": b"\t"}
 
@@ -35,13 +39,16 @@ class CSVEncoder:
         csv.writer(names).writerow(columns)
         self.header = BYTE_ORDER_MARK * bom + names.getvalue().encode()
         self._escape_formulas = escape_formulas
-        self._encoder = msgspec.json.Encoder(decimal_format="number")
+        # A record that is an empty line is none for most readers.
+        self._null = msgspec.Raw(b'""') if len(columns) == 1 else EMPTY
+        self._encoder = msgspec.json.Encoder(decimal_format="number", enc_hook=encode_other)
 
-    def encode(self, rows: Sequence[Sequence[Any]]) -> bytes:
+    def encode(self, rows: Iterable[Sequence[Any]]) -> bytes:
         # From JSON, for which there is a fast encoder: `[1,"a\"b",null]` becomes `1,"a""b",`.
+        null = self._null
         lines = self._encoder.encode_lines(
             [
-                [EMPTY if cell is None else cell for cell in row] if None in row else row
+                [null if cell is None else cell for cell in row] if None in row else row
                 for row in rows
             ]
         )
@@ -52,17 +59,30 @@ class CSVEncoder:
         if self._escape_formulas:
             records = FORMULA.sub(b"\"'", records)
         quoted = records.replace(b'\\"', b'""')
+        if self._escape_formulas and (b";" in quoted or b"\\" in quoted):
+            records = INNER_FORMULA.sub(rb"\1'", records)
+            quoted = records.replace(b'\\"', b'""')
         if b"\\" in quoted:
             # `\\"` is a backslash and the end of the text, not an escaped quote: start again.
             quoted = JSON_ESCAPE.sub(unescape, records if b"\\\\" in records else quoted)
         return quoted + RECORD_END
 
     def _cell(self, cell: Any) -> Any:
-        if cell is None or is_not_finite(cell):
-            return EMPTY
-        if isinstance(cell, list | tuple | dict):
+        cell = without_non_finite(cell)
+        if cell is None:
+            return self._null
+        if isinstance(cell, list | dict):
             return self._encoder.encode(cell).decode()
+        if isinstance(cell, msgspec.Raw) and bytes(cell)[:1] in (b"[", b"{"):
+            return bytes(cell).decode()
         return cell
+
+
+def encode_other(value: Any) -> Any:
+    """Return what is encoded in place of `value`; base64 is not text that needs escaping."""
+    if isinstance(value, Binary):
+        return msgspec.Raw(b64encode(value.data))
+    return jsonable_encoder(value)
 
 
 def may_differ_from_csv(records: bytes) -> bool:

@@ -1,95 +1,101 @@
-"""What both databases have in common: tables, samples, the health check."""
+"""The database: its tables, samples and health check."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
 from itertools import islice
-from threading import Lock
 from typing import Any
 
+import sqlalchemy as sa
 from anyio import to_thread
-from sqlalchemy import Connection, Engine, MetaData, Select, Table, inspect, select
 
-Samples = Mapping[Table, Callable[[int], Mapping[str, Any]]]
+from ..problems import Unavailable
+from .columns import Selected
+
+Samples = Mapping[sa.Table, Callable[[int], Mapping[str, Any]]]
 """For each table a function that returns the sample row of a number from 1 on."""
 
-SAMPLE_ROWS = 1000
 SEED_BATCH = 5000
 
 
 class Database(ABC):
-    """The tables of `metadata`, and the threads that read them for all exports."""
+    """A database with the tables of `metadata`, and the threads that read it for all exports."""
 
-    def __init__(self, engine: Engine, metadata: MetaData, samples: Samples, readers: int) -> None:
+    def __init__(
+        self, engine: sa.Engine, metadata: sa.MetaData, samples: Samples, readers: int
+    ) -> None:
         self.engine = engine
         self.readers = ThreadPoolExecutor(readers, "reader")
-        self._tables = metadata.sorted_tables
         self._metadata = metadata
         self._samples = samples
-        self._preparing = Lock()
-        self._prepared = False
-
-    @contextmanager
-    def connect(self) -> Iterator[Connection]:
-        """Yield a connection to a database that has its tables."""
-        self.prepare()
-        with self.engine.connect() as connection:
-            yield connection
 
     @abstractmethod
-    def cursor(self, statement: Select[Any]) -> AbstractContextManager[Any]:
+    def select(self, column: sa.ColumnElement[Any]) -> Selected:
+        """Return how `column` is selected and its values are converted."""
+
+    @abstractmethod
+    def cursor(
+        self, statement: sa.Select[Any], *, raw: bool = False
+    ) -> AbstractContextManager[Any]:
         """Return a cursor with `fetchmany(size)` and, for other threads, `interrupt()`.
 
         Rows are read on demand, as the driver returns them: SQLAlchemy's rows would cost more than
-        reading and encoding them.
+        reading and encoding them. With `raw` text is bytes.
         """
 
     @abstractmethod
-    def writing(self) -> AbstractContextManager[Connection]:
+    def writing(self) -> AbstractContextManager[sa.Connection]:
         """Return a connection in a transaction that excludes other writers."""
 
+    @property
+    def name(self) -> str:
+        """The URL without secrets."""
+        return self.engine.url.set(query={}).render_as_string()
+
     def ping(self) -> None:
-        """Return if all tables can be read. Raises the exception of the database otherwise."""
-        with self.connect() as connection:
-            for table in self._tables:
-                connection.execute(select(table).limit(1))
+        """Return if the database has all tables. Raises `Unavailable` or its own exception."""
+        with self.engine.connect() as connection:
+            connection.execute(sa.select(1))
+            missing = self._missing(connection)
+        if missing:
+            names = ", ".join(table.fullname for table in missing)
+            raise Unavailable(f"Missing tables: {names}.")
 
     async def check(self) -> None:
         """Do as `ping` does, in a thread."""
         await to_thread.run_sync(self.ping)
 
-    def prepare(self) -> None:
-        """Create missing tables, with sample rows; once per process."""
-        with self._preparing:
-            if self._prepared:
-                return
-            with self.writing() as connection:
-                exists = inspect(connection).has_table
-                missing = [each for each in self._tables if not exists(each.name, each.schema)]
-                self._metadata.create_all(connection, tables=missing)
-                for table in missing:
-                    for _ in self.insert_samples(connection, table, SAMPLE_ROWS):
-                        pass
-            self._prepared = True
+    def count_rows(self) -> dict[str, int]:
+        """Return the numbers of rows that `seed` would replace, by table."""
+        with self.engine.connect() as connection:
+            missing = self._missing(connection)
+            return {
+                table.fullname: connection.scalars(
+                    sa.select(sa.func.count()).select_from(table)
+                ).one()
+                for table in self._samples
+                if table not in missing
+            }
 
     def seed(self, rows: int) -> Generator[int, None, None]:
-        """Replace all rows of each table with samples; yield the number of rows of each batch.
+        """Create missing tables, and replace all rows of each table that has samples.
 
-        Other connections see the change when it is complete.
+        Yields the number of rows of each batch. Other connections see the change when it is
+        complete.
         """
-        self.prepare()
         with self.writing() as connection:
-            for table in reversed(self._tables):
-                if table in self._samples:
-                    connection.execute(table.delete())
-            for table in self._tables:
+            self._metadata.create_all(connection, tables=self._missing(connection))
+            tables = [table for table in self._metadata.sorted_tables if table in self._samples]
+            for table in reversed(tables):
+                connection.execute(table.delete())
+            for table in tables:
                 yield from self.insert_samples(connection, table, rows)
 
-    def insert_samples(self, connection: Connection, table: Table, rows: int) -> Iterator[int]:
-        """Insert samples if `table` has any; yield the number of rows of each batch."""
-        if table not in self._samples:
-            return
+    def insert_samples(
+        self, connection: sa.Connection, table: sa.Table, rows: int
+    ) -> Iterator[int]:
+        """Insert samples; yield the number of rows of each batch."""
         samples = map(self._samples[table], range(1, rows + 1))
         while batch := list(islice(samples, SEED_BATCH)):
             connection.execute(table.insert(), batch)
@@ -98,3 +104,9 @@ class Database(ABC):
     def close(self) -> None:
         """Close all connections; the next use opens new ones."""
         self.engine.dispose()
+
+    def _missing(self, connection: sa.Connection) -> list[sa.Table]:
+        """Return the tables for which there is no relation of any kind."""
+        exists = sa.inspect(connection).has_table
+        tables = self._metadata.sorted_tables
+        return [table for table in tables if not exists(table.name, schema=table.schema)]

@@ -1,13 +1,14 @@
 """NDJSON: one JSON document (RFC 8259) per line."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import starmap
 from typing import Any
 
 import msgspec
+from fastapi.encoders import jsonable_encoder
 
 from ..lines import escape_line_separators
-from .response import ExportResponse, is_not_finite, may_have_non_finite
+from .response import Binary, ExportResponse, may_have_non_finite, without_non_finite
 
 
 class NDJSONEncoder:
@@ -16,17 +17,32 @@ class NDJSONEncoder:
     header = b""
 
     def __init__(self, columns: Sequence[str]) -> None:
-        # The name of a column need not be one of an attribute.
-        names = {f"cell{number}": column for number, column in enumerate(columns)}
-        self._row = msgspec.defstruct("Row", list(names), rename=names, gc=False)
-        self._encoder = msgspec.json.Encoder(decimal_format="number")
+        self._row = row_type(columns)
+        self._encoder = msgspec.json.Encoder(decimal_format="number", enc_hook=encode_other)
 
-    def encode(self, rows: Sequence[Sequence[Any]]) -> bytes:
+    def encode(self, rows: Iterable[Sequence[Any]]) -> bytes:
         lines = self._encoder.encode_lines(list(starmap(self._row, rows)))
         if may_have_non_finite(lines):
-            finite = ([None if is_not_finite(cell) else cell for cell in row] for row in rows)
+            finite = (map(without_non_finite, row) for row in rows)
             lines = self._encoder.encode_lines(list(starmap(self._row, finite)))
         return escape_line_separators(lines)
+
+
+def encode_other(value: Any) -> Any:
+    """Return what is encoded in place of `value`."""
+    return value.data if isinstance(value, Binary) else jsonable_encoder(value)
+
+
+def row_type(columns: Sequence[str]) -> Callable[..., Any]:
+    """Return a function that makes an object of the cells of a row."""
+    # The name of a column need not be one of an attribute.
+    names = {f"cell{number}": column for number, column in enumerate(columns)}
+    try:
+        row: Callable[..., Any] = msgspec.defstruct("Row", list(names), rename=names, gc=False)
+    except ValueError:
+        # A name that JSON would escape, which structs refuse.
+        return lambda *cells: dict(zip(columns, cells, strict=True))
+    return row
 
 
 class NDJSONResponse(ExportResponse):

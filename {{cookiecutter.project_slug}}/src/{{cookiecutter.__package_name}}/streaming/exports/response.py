@@ -1,30 +1,39 @@
 """What the formats of exports have in common."""
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from decimal import Decimal
 from math import isfinite
 from typing import Any, ClassVar
 from unicodedata import normalize
 from urllib.parse import quote
 
+from ..registry import Chunk
 from ..response import StreamResponse
-from .rows import Encoder, Rows
+from .rows import Encoder
+
+
+class Binary:
+    """The bytes of a cell, which formats of text have as base64."""
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
 
 
 class ExportResponse(StreamResponse):
-    """Streams rows as the attachment `name.extension`: all of them, or the transfer fails."""
+    """Streams rows in a file format: all of them, or the transfer fails."""
 
     items_name = "rows"
     media_type: str
     extension: ClassVar[str]
 
-    def __init__(self, rows: Rows, name: str, **options: Any) -> None:
-        headers = {
-            "Cache-Control": "no-store",
-            "Content-Disposition": content_disposition(f"{name}.{self.extension}"),
-        }
-        super().__init__(rows.chunks(self.encoder(rows.columns, **options)), headers)
+    def __init__(
+        self,
+        chunks: AsyncGenerator[Chunk, None],
+        headers: Mapping[str, str] | None = None,
+        status_code: int = 200,
+    ) -> None:
+        super().__init__(chunks, {"Cache-Control": "no-store", **(headers or {})}, status_code)
 
     @classmethod
     @abstractmethod
@@ -48,11 +57,13 @@ def content_disposition(filename: str) -> str:
     return f"attachment; filename=\"{safe_name}\"; filename*=UTF-8''{encoded}"
 
 
-def is_not_finite(cell: Any) -> bool:
-    """Return whether `cell` is NaN or infinite, for which no format has a number."""
-    if isinstance(cell, Decimal):
-        return not cell.is_finite()
-    return isinstance(cell, float) and not isfinite(cell)
+def without_non_finite(cell: Any) -> Any:
+    """Return `cell` with `None` for NaN and infinities, for which no format has a number."""
+    if isinstance(cell, list | tuple):
+        return list(map(without_non_finite, cell))
+    if isinstance(cell, dict):
+        return {key: without_non_finite(value) for key, value in cell.items()}
+    return None if isinstance(cell, Decimal | float) and not isfinite(cell) else cell
 
 
 def may_have_non_finite(json: bytes) -> bool:

@@ -1,15 +1,16 @@
 """The routes of exports: one for each format, and one that negotiates the format."""
 
+import csv
 import re
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cache
+from inspect import Parameter, Signature
 from typing import Annotated, Any
 from urllib.parse import quote
 
 from fastapi import APIRouter, Depends, HTTPException, Query, Request, Response
-from pydantic import BaseModel, Field, create_model
-from sqlalchemy import Column, Table, select
+from pydantic import Json
+from sqlalchemy import ColumnElement, Select, tuple_
 
 #{% if cookiecutter.__uses.tokens %}
 from ..access.dependencies import GUARDED, requires
@@ -17,18 +18,19 @@ from ..access.tokens import Scope
 #{% endif %}
 from ..openapi import stream_responses
 from ..routes import StreamRoute
+from .columns import bind, parameter_type
 #{% if cookiecutter.__uses.csv %}
 from .csv import CSVResponse
 #{% endif %}
 from .database import Samples
+from .export import Export
 #{% if cookiecutter.__uses.ndjson %}
 from .ndjson import NDJSONResponse
 #{% endif %}
-from .response import ExportResponse
+from .response import ExportResponse, content_disposition
 from .rows import Rows
 
 QUALITY = re.compile(r"0(\.\d{0,3})?|1(\.0{0,3})?", re.ASCII)
-Integer = Annotated[int, Field(ge=-(2**63) + 1, le=2**63 - 1)]
 FORMATS: list[type[ExportResponse]] = [
 #{% if cookiecutter.__uses.ndjson %}
     NDJSONResponse,
@@ -40,34 +42,11 @@ FORMATS: list[type[ExportResponse]] = [
 """The formats, the one for clients without a preference first."""
 
 
-@dataclass(frozen=True)
-class Export:
-    """An export of `table`, in the order of its primary key.
-
-    Raises `ValueError` unless that is one column.
-    """
-
-    table: Table
-
-    def __post_init__(self) -> None:
-        if len(self.table.primary_key.columns) != 1:
-            name = self.table.name
-            raise ValueError(f"Invalid Export({name}): expected a primary key of one column")
-
-    @property
-    def name(self) -> str:
-        """The name of the export in paths and files."""
-        return self.table.name
-
-    @property
-    def key(self) -> Column[Any]:
-        """The column that orders the rows, and after whose values an export is resumed."""
-        (key,) = self.table.primary_key.columns
-        return key
-
-
 def export_routes(exports: Sequence[Export], samples: Samples) -> APIRouter:
-    """Return the routes of `exports`; the first two samples of a table are its example."""
+    """Return the routes of `exports`; the first two samples of a table are its example.
+
+    Raises `ValueError` if two exports have the same path.
+    """
     router = APIRouter(
         tags=["exports"],
         route_class=StreamRoute,
@@ -76,11 +55,18 @@ def export_routes(exports: Sequence[Export], samples: Samples) -> APIRouter:
         responses=GUARDED,
 #{% endif %}
     )
+    paths: Counter[str] = Counter()
     for export in exports:
-        for response_class in FORMATS:
+        formats = export.formats or FORMATS
+        for response_class in formats:
             path = f"/export/{export.name}.{response_class.extension}"
             add_route(router, path, export, [response_class], samples)
-        add_route(router, f"/export/{export.name}", export, FORMATS, samples)
+            paths[path] += 1
+        add_route(router, f"/export/{export.name}", export, formats, samples, negotiates=True)
+        paths[f"/export/{export.name}"] += 1
+    for path, number in paths.items():
+        if number > 1:
+            raise ValueError(f"Invalid EXPORTS: expected one with the path {path}; use name=")
     return router
 
 
@@ -90,9 +76,10 @@ def add_route(
     export: Export,
     formats: Sequence[type[ExportResponse]],
     samples: Samples,
+    *,
+    negotiates: bool = False,
 ) -> None:
     """Add the route of an export in one format, or in that of `formats` which `Accept` prefers."""
-    statement = select(export.table)
 #{% if cookiecutter.__uses.csv and cookiecutter.__uses.ndjson %}
     read_options: Callable[..., Any] = csv_options if CSVResponse in formats else no_options
 #{% elif cookiecutter.__uses.csv %}
@@ -100,26 +87,27 @@ def add_route(
 #{% else %}
     read_options = no_options
 #{% endif %}
-    negotiated = path == f"/export/{export.name}"
 
     async def stream_export(
         request: Request,
-        page: Annotated[tuple[Any, int | None], Depends(page_parameters(export.key))],
+        statement: Annotated[Select[Any], Depends(page_of(export))],
+        columns: Annotated[Mapping[str, ColumnElement[Any]], Depends(columns_of(export))],
         options: Annotated[Mapping[str, Any], Depends(read_options)],
     ) -> Response:
-        rows = Rows(request.app.state.database, statement, export.key).page(*page)
-        if not negotiated:
-            return formats[0](rows, export.name, **options)
         accept = ", ".join(request.headers.getlist("accept")) or "*/*"
-        preferred = negotiate(accept, formats)
-        response = preferred(rows, export.name, **options)
-        response.headers["Vary"] = "Accept"
-        return response
+        response_class = negotiate(accept, formats) if negotiates else formats[0]
+        filename = f"{export.name}.{response_class.extension}"
+        headers = {"Content-Disposition": content_disposition(filename)}
+        if negotiates:
+            headers["Vary"] = "Accept"
+        encoder = response_class.encoder(list(columns), **options)
+        rows = Rows(request.app.state.database, statement, columns, list(export.key.values()))
+        return response_class(rows.chunks(encoder), headers)
 
     names = " or ".join(each.extension.upper() for each in formats)
     examples = {each.media_type: example(each, export, samples) for each in formats}
-    responses = stream_responses(f"The rows of `{export.name}`.", row_schema(export), examples)
-    if negotiated:
+    responses = stream_responses(f"The rows of `{export.name}`.", export.row_schema, examples)
+    if negotiates:
         responses[406] = {"description": "The client accepts none of the formats."}
     for method in ("HEAD", "GET"):
         router.add_api_route(
@@ -136,21 +124,66 @@ def add_route(
         )
 
 
-def page_parameters(key: Column[Any]) -> Callable[..., Any]:
-    """Return the dependency that reads `after` and `limit`."""
+def page_of(export: Export) -> Callable[..., Any]:
+    """Return the dependency that reads the filters, `after` and `limit`, and selects the rows."""
+    keys = list(export.key.values())
+    types = [parameter_type(key.type) for key in keys]
+    name = ", ".join(export.key)
+    after = types[0] if len(keys) == 1 else Json[tuple[tuple(types)]]  # type: ignore[misc]
+    hint = f"`{name}`" if len(keys) == 1 else f"these values as a JSON array: `{name}`"
 
-    async def read_page(
-        after: Any = None,
-        limit: Annotated[
+    async def read_page(**values: Any) -> Select[Any]:
+        after, limit = values.pop("after"), values.pop("limit")
+        statement = export.statement.limit(limit)
+        for filtered, value in values.items():
+            if value is not None:
+                column = export.filters[names[filtered]]
+                statement = statement.where(column == bind(value, column))
+        if after is not None:
+            last = [after] if len(keys) == 1 else after
+            bound = [bind(value, key) for value, key in zip(last, keys, strict=True)]
+            statement = statement.where(tuple_(*keys) > tuple_(*bound))
+        return statement
+
+    names = {f"filter{number}": filtered for number, filtered in enumerate(export.filters)}
+    annotations = {
+        "after": Annotated[after | None, Query(description=f"Resume after the row with {hint}")],
+        "limit": Annotated[
             int | None, Query(ge=0, le=2**63 - 1, description="Maximum number of rows")
-        ] = None,
-    ) -> tuple[Any, int | None]:
-        return after, limit
-
-    kind: Any = Integer if key.type.python_type is int else key.type.python_type
-    description = f"Resume after the row with this `{key.name}`"
-    read_page.__annotations__["after"] = Annotated[kind | None, Query(description=description)]
+        ],
+    } | {
+        field: Annotated[
+            parameter_type(export.filters[filtered].type) | None,
+            Query(alias=filtered, description=f"Select the rows with this `{filtered}`"),
+        ]
+        for field, filtered in names.items()
+    }
+    read_page.__signature__ = Signature(  # type: ignore[attr-defined]
+        [
+            Parameter(field, Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
+            for field, annotation in annotations.items()
+        ]
+    )
     return read_page
+
+
+def columns_of(export: Export) -> Callable[..., Any]:
+    """Return the dependency that reads `columns`."""
+
+    async def read_columns(
+        columns: Annotated[
+            str | None, Query(description="The columns, separated by commas [all]")
+        ] = None,
+    ) -> Mapping[str, ColumnElement[Any]]:
+        if columns is None:
+            return export.columns
+        names = next(csv.reader([columns]), [])
+        if not names or len(set(names)) < len(names) or not set(names) <= export.columns.keys():
+            expected = ",".join(export.columns)
+            raise HTTPException(422, f"Invalid columns={columns!r}: expected some of {expected}.")
+        return {name: export.columns[name] for name in names}
+
+    return read_columns
 
 
 #{% if cookiecutter.__uses.csv %}
@@ -193,24 +226,11 @@ def negotiate(accept: str, formats: Sequence[type[ExportResponse]]) -> type[Expo
     return preferred
 
 
-@cache
-def row_schema(export: Export) -> dict[str, Any]:
-    """Return the JSON schema of a row."""
-    fields: dict[str, Any] = {}
-    for number, column in enumerate(export.table.columns):
-        kind: Any = column.type.python_type
-        # The name of a column need not be one of a field.
-        alias = Field(alias=str(column.key))
-        fields[f"cell{number}"] = (kind | None if column.nullable else kind, alias)
-    model: type[BaseModel] = create_model(export.name, **fields)
-    return model.model_json_schema()
-
-
 def example(response_class: type[ExportResponse], export: Export, samples: Samples) -> str:
     """Return the beginning of an export: its first two samples, if it has any."""
-    if export.table not in samples:
+    sample = samples.get(export.source)  # type: ignore[call-overload]
+    if sample is None:
         return ""
-    columns = [str(column.key) for column in export.table.columns]
-    rows = [[samples[export.table](n)[column] for column in columns] for n in (1, 2)]
-    encoder = response_class.encoder(columns)
+    encoder = response_class.encoder(list(export.columns))
+    rows = [[sample(number).get(name) for name in export.columns] for number in (1, 2)]
     return (encoder.header + encoder.encode(rows)).decode()

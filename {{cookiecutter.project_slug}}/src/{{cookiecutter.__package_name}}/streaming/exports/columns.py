@@ -1,0 +1,167 @@
+"""The columns of exports: conversion of values, their JSON schemas and query parameters."""
+
+import json
+from collections.abc import Callable, Sequence
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from typing import Annotated, Any, Literal, NamedTuple
+from uuid import UUID
+
+import msgspec
+import sqlalchemy as sa
+from pydantic import Field
+from sqlalchemy.types import TypeEngine
+
+Convert = Callable[[Sequence[Any]], Sequence[Any]]
+"""Returns the exported values of a column for those of the driver."""
+
+NUMERIC = 1700
+"""The type code of `numeric` in PostgreSQL, which has no result processor."""
+STRINGS = {date: "date", datetime: "date-time", time: "time", timedelta: "duration", UUID: "uuid"}
+OTHERS = {bool: "boolean", int: "integer", float: "number", Decimal: "number", str: "string"}
+SIMPLE = (bool, date, datetime, Decimal, time, UUID)
+PARAMETERS: dict[Any, Any] = dict(zip(SIMPLE, SIMPLE, strict=True)) | {
+    int: Annotated[int, Field(ge=-(2**63), le=2**63 - 1)],
+    float: Annotated[float, Field(allow_inf_nan=False)],
+    # PostgreSQL has no text with NUL.
+    str: Annotated[str, Field(pattern="^[^\0]*$")],
+}
+
+
+class Selected(NamedTuple):
+    """A selected column, and the conversion of its values if the driver's are not exported."""
+
+    expression: sa.ColumnElement[Any]
+    convert: Convert | None = None
+
+
+def python_type(kind: TypeEngine[Any]) -> type | None:
+    """Return the type of values in Python; `None` if SQLAlchemy does not know it."""
+    if isinstance(kind, sa.Uuid):
+        return UUID
+    try:
+        return kind.python_type
+    except NotImplementedError:
+        return None
+
+
+def is_converted(kind: TypeEngine[Any]) -> bool:
+    """Return whether a type of the application converts values that are read."""
+    return isinstance(kind, sa.TypeDecorator) and (
+        type(kind).process_result_value is not sa.TypeDecorator.process_result_value
+        or type(kind).result_processor is not sa.TypeDecorator.result_processor
+    )
+
+
+def stored_type(kind: TypeEngine[Any], dialect: sa.Dialect) -> TypeEngine[Any]:
+    """Return the implementation of a type, without decorators that convert nothing."""
+    kind = kind.dialect_impl(dialect)
+    while isinstance(kind, sa.TypeDecorator) and not is_converted(kind):
+        kind = kind.impl_instance
+    return kind
+
+
+def can_be_exported(kind: TypeEngine[Any]) -> bool:
+    """Return whether values can be represented: Python objects cannot."""
+    return not isinstance(kind, sa.PickleType) and (
+        not isinstance(kind, sa.TypeDecorator) or can_be_exported(kind.impl_instance)
+    )
+
+
+def value_schema(kind: TypeEngine[Any], *, nullable: bool) -> dict[str, Any]:
+    """Return the JSON schema of an exported value."""
+    found: Any = python_type(kind)
+    schema: dict[str, Any]
+    if isinstance(kind, sa.Enum):
+        schema = {"type": "string", "enum": list(kind.enums)}
+    elif isinstance(kind, sa.ARRAY):
+        schema = {"type": "array"}
+    elif isinstance(kind, sa.JSON) or is_converted(kind):
+        return {}
+    elif found is bytes:
+        schema = {"type": "string", "contentEncoding": "base64"}
+    elif found in STRINGS:
+        schema = {"type": "string", "format": STRINGS[found]}
+    elif found in OTHERS:
+        schema = {"type": OTHERS[found]}
+    else:
+        return {}
+    return {"anyOf": [schema, {"type": "null"}]} if nullable else schema
+
+
+def parameter_type(kind: TypeEngine[Any]) -> Any:
+    """Return the annotation of a query parameter; `None` for values that cannot be compared."""
+    if isinstance(kind, sa.Enum):
+        return Literal[tuple(kind.enums)]
+    return PARAMETERS.get(python_type(kind))
+
+
+def bind(value: Any, column: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
+    """Return the parameter for comparing `column` with `value`."""
+    kind = column.type
+    if isinstance(kind, sa.Integer):
+        # In PostgreSQL a value beyond the range of a smaller type is an error.
+        kind = sa.BigInteger()
+    return sa.literal(value, sa.Uuid() if isinstance(kind, sa.Uuid) else kind)
+
+
+def each(function: Callable[[Any], Any]) -> Convert:
+    """Return the conversion by `function` of all values but `None`."""
+    return lambda values: [None if value is None else function(value) for value in values]
+
+
+def processed(kind: TypeEngine[Any], dialect: sa.Dialect) -> Convert | None:
+    """Return the conversion by SQLAlchemy, if the implementation of a type has one."""
+    processor = kind.result_processor(dialect, NUMERIC)
+    return each(processor) if processor else None
+
+
+def timestamps(suffix: str, zone: str, parse: Callable[[str], Any]) -> Convert:
+    """Return the conversion of text like `2026-07-01 12:00:00` to the form of RFC 3339.
+
+    Most values have no fraction of a second: those end with `suffix`, which `zone` replaces. All
+    are converted at once; `parse` converts the text of any other.
+    """
+
+    def convert(values: Sequence[Any]) -> Sequence[Any]:
+        if None not in values:
+            text = "\n".join(values)
+            converted = text.replace(suffix, zone) if suffix else text
+            is_regular = "." not in converted and "B" not in converted  # the era BC
+            if is_regular and (not suffix or text.count(suffix) == len(values)):
+                return converted.replace(" ", "T").split("\n")
+        return [None if value is None else parse(value) for value in values]
+
+    return convert
+
+
+def timestamp(value: datetime | time) -> str:
+    """Return a time in the form of RFC 3339."""
+    return value.isoformat().replace("+00:00", "Z")
+
+
+def duration(value: timedelta) -> str:
+    """Return a duration as PostgreSQL has it: ISO 8601, with days and time of their own signs."""
+    minutes, seconds = divmod(value.seconds, 60)
+    hours, minutes = divmod(minutes, 60)
+    fraction = f".{value.microseconds:06}".rstrip("0.")
+    days = f"{value.days}D" if value.days else ""
+    clock = f"{hours}H" * bool(hours) + f"{minutes}M" * bool(minutes)
+    if seconds or fraction:
+        clock += f"{seconds}{fraction}S"
+    return f"P{days}T{clock}" if clock else f"P{days}" if days else "PT0S"
+
+
+def json_document(text: Any) -> Any:
+    """Return a JSON document as it is, on one line, and the value of a scalar.
+
+    SQLite stores a number as one. NaN and infinities, which Python's `json` and so SQLAlchemy
+    writes, become `null`.
+    """
+    if not isinstance(text, str):
+        return text
+    try:
+        data = msgspec.json.format(text.encode(), indent=-1)
+    except msgspec.DecodeError:
+        return json.loads(text, parse_constant=lambda _: None)
+    return msgspec.Raw(data) if data[:1] in b"{[-0123456789" else msgspec.json.decode(data)

@@ -1,0 +1,116 @@
+"""What is exported: a table, a view or a statement, and the parameters of its route."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.sql.elements import NamedColumn
+
+from .columns import can_be_exported, parameter_type, value_schema
+from .response import ExportResponse
+
+PARAMETERS = {"after", "bom", "columns", "limit"}
+"""The query parameters of all exports."""
+
+Source = sa.FromClause | sa.Select[Any] | sa.CompoundSelect[Any]
+Name = sa.ColumnElement[Any] | str
+
+
+class Export:
+    """An export of `source` at `/export/{name}`, ordered by `key`.
+
+    `source` is a table, a view (a `Table` that has `key`) or a statement without `LIMIT` and
+    `ORDER BY`. `key` is unique and without NULL: one or several columns, by default the primary
+    key. `filters` are columns whose values can be selected by query parameters, and `formats` are
+    response classes, by default all of the service. Raises `ValueError`.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        *,
+        key: Name | Sequence[Name] = (),
+        filters: Sequence[Name] = (),
+        formats: Sequence[type[ExportResponse]] = (),
+        name: str = "",
+    ) -> None:
+        self.name = name or default_name(source)
+        self.formats = formats
+        self.source = source
+        if not isinstance(source, sa.FromClause):
+            self._check(not source._has_row_limiting_clause, "a statement without LIMIT")
+            self._check(not source._order_by_clauses, "a statement without ORDER BY")
+        relation: Any = source if isinstance(source, sa.FromClause) else source.subquery()
+        names = column_names(source)
+        self.columns: dict[str, Any] = dict(zip(names, relation.c, strict=True))
+        """The columns by their names in the export."""
+        twice = {each for each in names if names.count(each) > 1}
+        self._check(not twice, f"names for the columns, by .label(), got twice: {twice}")
+        self._check("{" not in self.name and "}" not in self.name, "a name without braces")
+        for column_name, column in self.columns.items():
+            message = f"a type that JSON can represent for {column_name!r}, got {column.type!r}"
+            self._check(can_be_exported(column.type), message)
+        named = [key] if isinstance(key, str | sa.ColumnElement) else key
+        self.key = self._find(named or list(relation.primary_key), relation)
+        """The columns that order the rows."""
+        self._check(bool(self.key), "key=, since there is no primary key")
+        self.filters = self._find(filters, relation)
+        reserved = PARAMETERS & self.filters.keys()
+        self._check(not reserved, f"filters with other names, got {reserved}")
+        for column_name, column in {**self.key, **self.filters}.items():
+            message = f"a type that can be compared for {column_name!r}, got {column.type!r}"
+            self._check(parameter_type(column.type) is not None, message)
+
+    @property
+    def statement(self) -> sa.Select[Any]:
+        """The rows in the order of the key."""
+        return sa.select(*self.columns.values()).order_by(*self.key.values())
+
+    @property
+    def row_schema(self) -> dict[str, Any]:
+        """The JSON schema of a row."""
+        is_table = isinstance(self.source, sa.Table)
+        properties = {
+            # The columns of an outer join can be NULL, whatever those of its tables can.
+            name: value_schema(column.type, nullable=not is_table or bool(column.nullable))
+            for name, column in self.columns.items()
+        }
+        return {"title": self.name, "type": "object", "properties": properties}
+
+    def _find(self, names: Sequence[Name], relation: Any) -> dict[str, sa.ColumnElement[Any]]:
+        """Return the columns with these names. Raises `ValueError` for an unknown one."""
+        by_column = {column: name for name, column in self.columns.items()}
+        found = {}
+        for each in names:
+            column = None if isinstance(each, str) else relation.corresponding_column(each)
+            name = each if isinstance(each, str) else by_column.get(column, "")
+            self._check(name in self.columns, f"columns of the export, got {str(each)!r}")
+            found[name] = self.columns[name]
+        return found
+
+    def _check(self, condition: bool, expected: str) -> None:
+        """Raise `ValueError` unless `condition`."""
+        if not condition:
+            raise ValueError(f"Invalid Export({self.name}): expected {expected}")
+
+
+def default_name(source: Source) -> str:
+    """Return the name of a table, also of the only one that a statement reads."""
+    if isinstance(source, sa.FromClause):
+        relations = [source]
+    else:
+        relations = list(source.get_final_froms()) if isinstance(source, sa.Select) else []
+    name = getattr(relations[0], "name", "") if len(relations) == 1 else ""
+    if not isinstance(name, str) or not name or name.startswith("%("):
+        raise ValueError("Invalid Export: expected name=, since the statement is not of one table")
+    return name
+
+
+def column_names(source: Source) -> list[str]:
+    """Return the names of columns; for an expression without a label its SQL."""
+    return [
+        str(column.name)
+        if isinstance(column, NamedColumn)
+        else str(column.compile(compile_kwargs={"literal_binds": True}))
+        for column in (source.c if isinstance(source, sa.FromClause) else source.selected_columns)
+    ]
