@@ -11,10 +11,16 @@ import os
 import socket
 import threading
 from collections.abc import Callable, Iterator
+#{% if cookiecutter.__uses.postgresql %}
+from contextlib import suppress
+#{% endif %}
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+#{% if cookiecutter.__uses.postgresql %}
+from sqlalchemy.exc import OperationalError
+#{% endif %}
 
 #{% if cookiecutter.__uses.postgresql %}
 from .postgresql import database_server as database_server
@@ -91,8 +97,10 @@ def app(create_app: Callable[[Settings], FastAPI], settings: Settings) -> Iterat
     """The application; a module whose tests leave it as it is can create one for all of them."""
     app = create_app(settings)
 #{% if cookiecutter.__uses.postgresql %}
-    for _ in app.state.database.seed(25):
-        pass
+    # A test can have a database that is unavailable.
+    with suppress(OperationalError):
+        for _ in app.state.database.seed(25):
+            pass
 #{% endif %}
     yield app
     app.state.database.close()

@@ -132,14 +132,49 @@ def test_token_prints_line_that_adds_it(monkeypatch: pytest.MonkeyPatch) -> None
 #{% if cookiecutter.__uses.exports %}
 
 
+def count_rows() -> set[int]:
+    """Return the numbers of rows in the tables that have samples."""
+    engine = create_engine(load_settings().database_url)
+    with engine.connect() as connection:
+        queries = [select(func.count()).select_from(table) for table in SAMPLES]
+        counts = {connection.scalars(query).one() for query in queries}
+    engine.dispose()
+    return counts
+
+
 def test_seed_replaces_rows_of_tables_with_samples() -> None:
     for rows in (7, 3):
         result = CliRunner().invoke(cli, ["seed", "--yes", "--rows", str(rows)])
         assert result.exit_code == 0
 
-    engine = create_engine(load_settings().database_url)
-    with engine.connect() as connection:
-        for table in SAMPLES:
-            assert connection.scalar(select(func.count()).select_from(table)) == 3
-    engine.dispose()
+    assert count_rows() <= {3}
+
+
+@pytest.mark.parametrize(("answer", "expected"), [(None, 7), ("n", 7), ("y", 3)])
+def test_seed_of_other_database_asks_first(
+    monkeypatch: pytest.MonkeyPatch, answer: str | None, expected: int
+) -> None:
+#{% if cookiecutter.__uses.sqlite %}
+    monkeypatch.setenv("DATABASE_URL", "sqlite:///other.db")
+#{% endif %}
+    CliRunner().invoke(cli, ["seed", "--yes", "--rows", "7"])
+    terminal = Mock(stdin=Mock(isatty=Mock(return_value=answer is not None)))
+    monkeypatch.setattr("{{ cookiecutter.__package_name }}.cli.sys", terminal)
+
+    result = CliRunner().invoke(cli, ["seed", "--rows", "3"], input=answer)
+
+    assert (result.exit_code == 0) == (answer == "y")
+    assert count_rows() <= {expected}
+
+
+def test_seed_of_unavailable_database_exits(monkeypatch: pytest.MonkeyPatch) -> None:
+#{% if cookiecutter.__uses.sqlite %}
+    monkeypatch.setenv("DATABASE_URL", "sqlite:////nowhere/data.db")
+#{% else %}
+    monkeypatch.setenv("DATABASE_URL", "postgresql://127.0.0.1:1/data")
+#{% endif %}
+
+    result = CliRunner().invoke(cli, ["seed", "--yes"])
+
+    assert result.exit_code == STARTUP_FAILURE
 #{% endif %}

@@ -9,6 +9,8 @@ import os
 #{% endif %}
 #{% if cookiecutter.__uses.exports %}
 import sys
+from collections import deque
+from functools import partial
 #{% endif %}
 #{% if cookiecutter.__uses.tokens %}
 from secrets import token_urlsafe
@@ -142,8 +144,7 @@ def seed(
             confirm_seed(database)
         with Progress(*columns) as progress:
             task = progress.add_task("Rows", total=rows * len(SAMPLES))
-            for written in database.seed(rows):
-                progress.advance(task, written)
+            deque(map(partial(progress.advance, task), database.seed(rows)), maxlen=0)
     except (OSError, SQLAlchemyError) as error:
         exit_with(f"Cannot seed {database.name}: {getattr(error, 'orig', error)}")
     finally:

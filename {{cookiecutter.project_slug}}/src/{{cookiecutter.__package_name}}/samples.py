@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from .streaming import Samples
 from .tables import items, users
 
 MATERIALS = ("Oak", "Linen", "Copper", "Glass", "Wool", "Birch", "Slate")
@@ -33,5 +34,5 @@ def sample_user(number: int) -> dict[str, Any]:
     return {"id": number, "name": f"{first} {last}", "email": f"user{number}@example.com"}
 
 
-SAMPLES = {items: sample_item, users: sample_user}
+SAMPLES: Samples = {items: sample_item, users: sample_user}
 """The function that returns a sample row, for each table that has samples."""

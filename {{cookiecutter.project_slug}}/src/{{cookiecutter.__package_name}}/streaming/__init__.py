@@ -21,6 +21,7 @@ from .events.routes import Topic as Topic
 from .events.routes import Topics as Topics
 #{% endif %}
 #{% if cookiecutter.__uses.exports %}
+from .exports.database import Samples as Samples
 from .exports.export import Export as Export
 #{% endif %}
 from .openapi import retry_later as retry_later

@@ -9,6 +9,7 @@ from typing import Any, cast
 
 import psycopg
 import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import CIDR, INET
 from sqlalchemy.types import NumericCommon, TypeEngine
 
 from .columns import (
@@ -95,6 +96,8 @@ class PostgreSQL(Database):
             return Selected(column)
         if isinstance(kind, sa.ARRAY):
             return Selected(sa.cast(sa.func.to_json(column), sa.Text), each(json_document))
+        if isinstance(kind, INET | CIDR):
+            return Selected(column, each(str))
         text = sa.cast(column, sa.Text)
         if isinstance(kind, sa.JSON):
             return Selected(text, each(json_document))
