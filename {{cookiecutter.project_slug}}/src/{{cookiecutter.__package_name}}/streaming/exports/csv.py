@@ -19,7 +19,9 @@ EMPTY = msgspec.Raw(b"")
 # `,"=` or a line break and `"=`: the quote opens a cell, since a quote inside of text follows `\`.
 FORMULA = re.compile(rb'"(?=[=+@\\-])(?<![^,\n]")(?!\\[^tnr])')
 # `;=`: a spreadsheet whose separator is a semicolon or a tab has a cell of its own there.
-INNER_FORMULA = re.compile(rb'((?:;|(?<!\\)(?:\\\\)*\\[tnr])(?:\\")*)(?=[=+@-])')
+INNER_FORMULA = re.compile(
+    rb"""[=+@-](?:(?<=;.)|(?<=;\\".)|(?<=\\[tnr].)|(?<=\\[tnr]\\".))""", re.DOTALL
+)
 JSON_ESCAPE = re.compile(rb"\\(?:u00([0-9a-f]{2})|(.))")
 UNESCAPED = {b'"': b'""', b"b": b"\b", b"f": b"\f", b"n": b"\n", b"r": b"\r", b"t": b"\t"}
 
@@ -60,7 +62,7 @@ class CSVEncoder:
             records = FORMULA.sub(b"\"'", records)
         quoted = records.replace(b'\\"', b'""')
         if self._escape_formulas and (b";" in quoted or b"\\" in quoted):
-            records = INNER_FORMULA.sub(rb"\1'", records)
+            records = escape_inner_formulas(records)
             quoted = records.replace(b'\\"', b'""')
         if b"\\" in quoted:
             # `\\"` is a backslash and the end of the text, not an escaped quote: start again.
@@ -83,6 +85,13 @@ def encode_other(value: Any) -> Any:
     if isinstance(value, Binary):
         return msgspec.Raw(b64encode(value.data))
     return jsonable_encoder(value)
+
+
+def escape_inner_formulas(records: bytes) -> bytes:
+    """Prefix formulas after a semicolon, a tab or a line break in JSON text with `'`."""
+    # Escaped backslashes are set aside as bytes that JSON does not have: `\\\\n=` has no line break.
+    marked = records.replace(b"\\\\", b"\0\0")
+    return INNER_FORMULA.sub(rb"'\g<0>", marked).replace(b"\0\0", b"\\\\")
 
 
 def may_differ_from_csv(records: bytes) -> bool:
