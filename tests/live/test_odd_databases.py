@@ -191,7 +191,7 @@ def test_start_and_requests_write_nothing(
     database = new_database(postgresql_server, f"test_{uuid4().hex}")
     query(
         database,
-        "CREATE TABLE stored AS SELECT 1::bigint AS id, 'a' AS name, NULL AS description,"
+        "CREATE TABLE stored AS SELECT 1::bigint AS id, 'a' AS name, NULL AS description,"  # noqa: S608
         " 1.5::float AS price, now() AS created_at;"
         f" CREATE {relation} items AS SELECT * FROM stored",
     )

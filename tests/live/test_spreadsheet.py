@@ -28,7 +28,15 @@ TYPED = [
     "'=1+1",
     "Zoë",
 ]
-SPLIT = ["x;=2+2;y", 'x;"=2+2";y', "x\t=2+2\ty", "x\n=2+2;y", "x\n=2+2\ty", ";+2+2;", "\t@SUM(1+1)\t"]
+SPLIT = [
+    "x;=2+2;y",
+    'x;"=2+2";y',
+    "x\t=2+2\ty",
+    "x\n=2+2;y",
+    "x\n=2+2\ty",
+    ";+2+2;",
+    "\t@SUM(1+1)\t",
+]
 """Text in which another separator of cells than the comma makes formulas."""
 SEPARATORS = {"comma": 44, "semicolon": 59, "tab": 9}
 TABLE = "{urn:oasis:names:tc:opendocument:xmlns:table:1.0}"

@@ -98,6 +98,8 @@ def test_exports_read_postgresql_with_tls(
     tmp_path: Path,
 ) -> None:
     name, url = database_at(encrypted_postgresql, trust)
+    seed = (project_on_servers.slug, "seed", "--yes", "--rows", "3")
+    project_on_servers.run(*seed, env={"DATABASE_URL": url})
 
     with (
         served(project_on_servers, tmp_path / "log", DATABASE_URL=url, REDIS_URL=redis_url) as at,
@@ -137,6 +139,8 @@ def test_events_pass_through_redis_with_tls(
     tmp_path: Path,
 ) -> None:
     url = redis_at(encrypted_redis, trust)
+    seed = (project_on_servers.slug, "seed", "--yes", "--rows", "3")
+    project_on_servers.run(*seed, env={"DATABASE_URL": postgresql_url})
 
     with (
         served(

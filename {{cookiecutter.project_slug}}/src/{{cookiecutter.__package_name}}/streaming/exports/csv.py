@@ -5,11 +5,14 @@ import io
 import re
 from base64 import b64encode
 from collections.abc import Iterable, Sequence
+from decimal import Decimal
 from typing import Any
 
 import msgspec
 from fastapi.encoders import jsonable_encoder
 
+from ..items import Encode, ItemFormat
+from ..response import ItemsResponse
 from .response import Binary, ExportResponse, may_have_non_finite, without_non_finite
 
 BYTE_ORDER_MARK = "\ufeff".encode()
@@ -105,10 +108,64 @@ def unescape(escape: re.Match[bytes]) -> bytes:
     return bytes.fromhex(code.decode()) if code else UNESCAPED.get(character, character)
 
 
-class CSVResponse(ExportResponse):
-    """Streams rows as `text/csv`."""
+class CSVItems(ItemFormat):
+    """Items as records, with a column for each field. Raises `ValueError` for a type without."""
+
+    def __init__(self, annotation: Any, **options: Any) -> None:
+        super().__init__(annotation, **options)
+        by_alias = self.options["by_alias"]
+        schema = self.adapter.json_schema(mode="serialization", by_alias=by_alias)
+        item = schema["items"]
+        item = schema.get("$defs", {}).get(item.get("$ref", "").rpartition("/")[2], item)
+        if item.get("type", "object") != "object":
+            raise ValueError(f"expected items with fields, got {annotation!r}")
+        self.fields: dict[str, Any] = dict.fromkeys(item.get("properties", ()))
+        """The fields of the type; none if they are those of the first item."""
+
+    def encoder(self, settings: Any) -> Encode:
+        return Records(self, escape_formulas=settings.csv_escape_formulas).encode
+
+    def objects(self, items: Sequence[Any]) -> list[dict[str, Any]]:
+        """Return the fields of items. Decimals are numbers, though JSON has them as text."""
+        valid = self.validate(items)
+        objects = msgspec.json.decode(self.json(valid), type=list[dict[str, Any]])
+        numbers = self.adapter.dump_python(valid, **self.options)
+        for each, exact in zip(objects, numbers, strict=True):
+            each |= {name: cell for name, cell in exact.items() if isinstance(cell, Decimal)}
+        return [{**self.fields, **each} for each in objects]
+
+
+class Records:
+    """The records of a stream of items."""
+
+    def __init__(self, format: CSVItems, *, escape_formulas: bool) -> None:
+        self._format = format
+        self._escape_formulas = escape_formulas
+        self._encoder: CSVEncoder | None = None
+        self._fields = format.fields
+
+    def encode(self, items: Sequence[Any]) -> bytes:
+        objects = self._format.objects(items)
+        fields = self._fields or dict.fromkeys(objects[0] if objects else ())
+        for each in objects:
+            if each.keys() != fields.keys():
+                raise ValueError(f"Invalid item: expected {','.join(fields)}, got {','.join(each)}")
+        if not fields:
+            return b""
+        encoder = self._encoder or CSVEncoder(list(fields), escape_formulas=self._escape_formulas)
+        rows = [[each[name] for name in fields] for each in objects]
+        data = encoder.encode(rows) if rows else b""
+        if not self._encoder:
+            data = encoder.header + data
+        self._encoder, self._fields = encoder, fields
+        return data
+
+
+class CSVResponse(ExportResponse, ItemsResponse):
+    """Streams rows or items as `text/csv`."""
 
     media_type = "text/csv"
+    item_format = CSVItems
     extension = "csv"
 
     @classmethod

@@ -7,7 +7,9 @@ from typing import Any
 import msgspec
 from fastapi.encoders import jsonable_encoder
 
+from ..items import Encode, ItemFormat
 from ..lines import escape_line_separators
+from ..response import ItemsResponse
 from .response import Binary, ExportResponse, may_have_non_finite, without_non_finite
 
 
@@ -45,10 +47,22 @@ def row_type(columns: Sequence[str]) -> Callable[..., Any]:
     return row
 
 
-class NDJSONResponse(ExportResponse):
-    """Streams rows as `application/x-ndjson`."""
+class NDJSONItems(ItemFormat):
+    """Items as JSON documents (RFC 8259), one per line."""
+
+    def encoder(self, settings: Any) -> Encode:
+        return self.encode
+
+    def encode(self, items: Sequence[Any]) -> bytes:
+        lines = msgspec.json.decode(self.json(self.validate(items)), type=list[msgspec.Raw])
+        return escape_line_separators(b"\n".join([*lines, b""]))
+
+
+class NDJSONResponse(ExportResponse, ItemsResponse):
+    """Streams rows or items as `application/x-ndjson`."""
 
     media_type = "application/x-ndjson"
+    item_format = NDJSONItems
     extension = "ndjson"
 
     @classmethod

@@ -168,17 +168,22 @@ def page_of(export: Export) -> Callable[..., Any]:
 
 
 def columns_of(export: Export) -> Callable[..., Any]:
-    """Return the dependency that reads `columns`."""
+    """Return the dependency that reads `columns`: names as in a record of CSV."""
+    schema = {}
+    if all(name.isidentifier() for name in export.columns):
+        one = "|".join(export.columns)
+        schema = {"pattern": f"^({one})(,({one}))*$"}
 
     async def read_columns(
         columns: Annotated[
-            str | None, Query(description="The columns, separated by commas [all]")
+            str | None,
+            Query(description="Columns, separated by commas [all]", json_schema_extra=schema),
         ] = None,
     ) -> Mapping[str, ColumnElement[Any]]:
         if columns is None:
             return export.columns
         names = next(csv.reader([columns]), [])
-        if not names or len(set(names)) < len(names) or not set(names) <= export.columns.keys():
+        if not names or not set(names) <= export.columns.keys():
             expected = ",".join(export.columns)
             raise HTTPException(422, f"Invalid columns={columns!r}: expected some of {expected}.")
         return {name: export.columns[name] for name in names}
