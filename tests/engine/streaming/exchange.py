@@ -52,7 +52,9 @@ def application(
 class Exchange:
     """A request and its response at the server; the client reads, stalls or disconnects."""
 
-    def __init__(self, app: ASGIApp, method: str, client: str, body: bytes | HTTPException) -> None:
+    def __init__(
+        self, app: ASGIApp, method: str, client: str, body: bytes | HTTPException, version: str
+    ) -> None:
         self.sent: asyncio.Queue[Message] = asyncio.Queue()
         self._body: bytes | HTTPException | None = body
         self._disconnected = asyncio.Event()
@@ -60,6 +62,7 @@ class Exchange:
         self._reading.set()
         scope: Scope = {
             "type": "http",
+            "http_version": version,
             "method": method,
             "path": "/stream",
             "raw_path": b"/stream",
@@ -128,12 +131,13 @@ async def exchange(
     method: str = "GET",
     client: str = "192.0.2.1",
     body: bytes | HTTPException = b"",
+    version: str = "1.1",
 ) -> AsyncIterator[Exchange]:
     """Send a request, and disconnect at the end of the block.
 
     A `body` that is an exception is raised by `receive`, as by a limit on request bodies.
     """
-    request = Exchange(app, method, client, body)
+    request = Exchange(app, method, client, body, version)
     try:
         async with asyncio.timeout(10):
             yield request

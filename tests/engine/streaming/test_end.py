@@ -10,7 +10,7 @@ from starlette.types import Receive, Scope, Send
 
 from streaming_api.streaming import Chunk
 from streaming_api.streaming.registry import SlowReader, Stream
-from streaming_api.streaming.response import LAST_CHUNK, StreamAborted
+from streaming_api.streaming.response import LAST_CHUNK, MAX_PIECE, StreamAborted
 
 from .conftest import EndLog
 from .exchange import Exchange, FileResponse, TickerResponse, application, exchange
@@ -119,6 +119,21 @@ async def test_stalled_reader_is_disconnected(end_log: EndLog) -> None:
         with pytest.raises(StreamAborted):
             await request.response
     assert end_log.line == "stream ended route=/stream lines=0 bytes=0 reason=slow-reader"
+
+
+async def test_large_chunk_is_sent_in_pieces(end_log: EndLog) -> None:
+    size = 2 * MAX_PIECE + 1
+
+    async def one_large_chunk() -> AsyncGenerator[Chunk, None]:
+        yield Chunk(b"x" * size, 7)
+
+    async with exchange(application(one_large_chunk)) as request:
+        await request.start()
+        sizes = [len(await request.chunk()) for _ in range(3)]
+
+        assert await request.body() == b""
+    assert sizes == [MAX_PIECE, MAX_PIECE, 1]
+    assert end_log.line == f"stream ended route=/stream lines=7 bytes={size} reason=complete"
 
 
 async def test_lagging_reader_gets_closing_bytes(end_log: EndLog) -> None:

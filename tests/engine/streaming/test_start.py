@@ -59,6 +59,14 @@ async def test_stream_without_chunks_has_empty_body() -> None:
         assert await request.body() == b""
 
 
+async def test_http_1_0_client_gets_505() -> None:
+    async with exchange(application(one_chunk), version="1.0") as request:
+        status, headers = await request.start()
+
+        assert status == 505
+        assert headers["content-type"] == "application/problem+json"
+
+
 async def test_failure_before_first_chunk_returns_503(end_log: EndLog) -> None:
     async with exchange(application(failure)) as request:
         status, headers = await request.start()
