@@ -22,14 +22,14 @@ LAYERS = [
 
 WITHOUT_HTTP = {
     "events": ("wire", "subscription", "broker", "memory", "redis", "fanout"),
-    "exports": ("database", "rows", "sqlite", "postgresql", "ndjson", "csv"),
+    "exports": ("columns", "database", "rows", "sqlite", "postgresql", "ndjson", "csv"),
 }
 """Brokers, encoders and databases: modules that know nothing of requests and routes."""
 
 NOT_HTTP = {"fastapi.encoders", "starlette.types"}
 """Modules of the frameworks that neither handle requests nor answer them."""
 
-APPLICATION_WORDS = re.compile(r"/items\b|\bitems\.\w|\busers\b|/jobs\b|\bsample_")
+APPLICATION_WORDS = re.compile(r"/items\b|\bitems\.c\b|\busers\b|/jobs\b|\bsample_")
 """The tables and the routes of the application, which the engine must not name."""
 
 MAX_LINES = 300
