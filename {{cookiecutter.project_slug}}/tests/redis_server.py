@@ -1,4 +1,4 @@
-"""Redis for the tests: a private server, or an unused database of the one at `REDIS_URL`."""
+"""Redis for the tests: a private server, or an unused database of one that runs."""
 
 import os
 import shutil
@@ -8,7 +8,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
@@ -19,6 +19,8 @@ from redis.exceptions import RedisError
 from {{ cookiecutter.__package_name }}.streaming.events.redis import PREFIX
 
 GIVEN_URL = os.environ.get("REDIS_URL")
+DEFAULT_URL = "redis://127.0.0.1:6379"
+NO_REDIS = "no Redis: install redis-server or valkey-server, or set REDIS_URL"
 START_SECONDS = 10
 CLAIM = "claimed-by-tests"
 """The key that reserves a database for a process of the tests."""
@@ -30,12 +32,9 @@ class RedisServer:
     """A server on a free port, which keeps its data in `folder`."""
 
     def __init__(self, folder: Path, *options: str) -> None:
-        program = shutil.which("redis-server") or shutil.which("valkey-server")
+        program = find_program()
         if program is None:
-            reason = "no Redis: install redis-server or valkey-server, or set REDIS_URL"
-            if os.environ.get("CI"):
-                pytest.fail(reason)
-            pytest.skip(reason)
+            pytest.skip(NO_REDIS)
         with socket.create_server(("127.0.0.1", 0)) as listener:
             port = listener.getsockname()[1]
         self.url = f"redis://127.0.0.1:{port}"
@@ -73,11 +72,38 @@ class RedisServer:
 
 @pytest.fixture(scope="session", autouse=True)
 def redis_server(clean_environment: None) -> Iterator[str]:
-    """The URL of the settings: a database that only this process of the tests uses."""
-    database = unused_database(GIVEN_URL) if GIVEN_URL else private_database()
+    """The URL of the settings: a database that only this process of the tests uses.
+
+    Empty if there is no server; tests that need none run.
+    """
+    database: AbstractContextManager[str]
+    if GIVEN_URL:
+        database = unused_database(GIVEN_URL)
+    elif find_program():
+        database = private_database()
+    elif responds(DEFAULT_URL):
+        database = unused_database(DEFAULT_URL)
+    elif os.environ.get("CI"):
+        pytest.fail(NO_REDIS)
+    else:
+        database = nullcontext("")
     with database as url, pytest.MonkeyPatch.context() as monkeypatch:
-        monkeypatch.setenv("REDIS_URL", url)
+        monkeypatch.setenv("REDIS_URL", url or "redis://127.0.0.1:1")
         yield url
+
+
+def find_program() -> str | None:
+    """Return the path of a server's program."""
+    return shutil.which("redis-server") or shutil.which("valkey-server")
+
+
+def responds(url: str) -> bool:
+    """Return whether there is a server at `url`."""
+    with Redis.from_url(url) as redis:
+        try:
+            return bool(redis.ping())
+        except RedisError:
+            return False
 
 
 @contextmanager
@@ -117,8 +143,12 @@ def delete_events(redis: Redis) -> None:
 
 
 @pytest.fixture(autouse=True)
-def redis_url(redis_server: str) -> str:
+def redis_url(request: pytest.FixtureRequest, redis_server: str) -> str:
     """The URL of the settings; each test starts without events."""
+    if not redis_server:
+        if {"client", "process", "server"} & set(request.fixturenames):
+            pytest.skip(NO_REDIS)
+        return redis_server
     with Redis.from_url(redis_server) as redis:
         delete_events(redis)
     return redis_server

@@ -54,7 +54,8 @@ def test_sigterm_ends_open_streams_in_order(
 #{% else %}
 def test_sigterm_ends_open_streams_in_order(process: subprocess.Popen[str], url: str) -> None:
 #{% endif %}
-    with ExitStack() as stack, httpx2.Client(base_url=url, timeout=30) as client:
+    headers = {"Accept-Encoding": "identity"}
+    with ExitStack() as stack, httpx2.Client(base_url=url, headers=headers, timeout=30) as client:
         responses = [stack.enter_context(client.stream("GET", path)) for path in PATHS]
 
         process.terminate()
