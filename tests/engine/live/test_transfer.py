@@ -1,5 +1,6 @@
 """Transfers on a real uvicorn: complete or failed, and no reader holds the server."""
 
+import asyncio
 import socket
 import threading
 from collections.abc import AsyncGenerator
@@ -68,6 +69,33 @@ def test_failed_stream_is_failed_transfer(server: str) -> None:
                 received += data
 
     assert received == b"hello\n"
+
+
+def test_client_that_leaves_a_pipelined_request_is_disconnected(
+    app: FastAPI, server: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    port = int(server.rpartition(":")[2])
+    ended = threading.Event()
+
+    async def slow_chunks() -> AsyncGenerator[Chunk, None]:
+        try:
+            while True:
+                yield Chunk(b"hello\n", 1)
+                await asyncio.sleep(0.01)
+        finally:
+            ended.set()
+
+    @app.get("/slow")
+    async def slow() -> FileResponse:
+        return FileResponse(slow_chunks())
+
+    with socket.create_connection(("127.0.0.1", port)) as connection:
+        request = "GET {} HTTP/1.1\r\nHost: test\r\n\r\n"
+        connection.sendall((request.format("/slow") + request.format("/complete")).encode())
+        connection.recv(1000)
+
+    assert ended.wait(TIMEOUT)
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
 
 
 def test_connection_is_reused_after_complete_stream(server: str) -> None:

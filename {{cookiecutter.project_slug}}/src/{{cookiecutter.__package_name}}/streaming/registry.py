@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from time import monotonic
 from types import FrameType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from starlette.exceptions import HTTPException
 
@@ -53,6 +53,8 @@ class Stream:
         self.bytes = 0
         self.reason: Reason | None = None
         self.failure: Exception | None = None
+        self.connection: Any = None
+        """The server's object of the request, if it is known."""
         self._streams = streams
         self.opened_at = monotonic()
         self._timeout = asyncio.timeout(streams.max_seconds or None)
@@ -105,8 +107,19 @@ class Stream:
 
     def raise_if_ended(self) -> None:
         """Raise `StreamEnded` if a library on the way has swallowed the cancellation."""
+        self.detect_disconnect()
         if self.reason or self._timeout.expired():
             raise StreamEnded
+
+    def detect_disconnect(self) -> None:
+        """End the stream if its connection is closed and the server has not said so.
+
+        uvicorn reports a disconnect to the last request of a connection only, which may be waiting
+        for the end of this stream (pipelining).
+        """
+        if self.connection is not None and self.connection.transport.is_closing():
+            self.connection.disconnected = True
+            self.end(Reason.CLIENT_DISCONNECT)
 
     def count(self, chunk: Chunk) -> None:
         """Add a chunk that was sent."""

@@ -135,6 +135,7 @@ class Subscriber:
 
     def tick(self) -> None:
         """Send a heartbeat if nothing was sent since the last tick."""
+        self.stream.detect_disconnect()
         if self.is_idle and not self.chunks:
             self.chunks.append(HEARTBEAT_CHUNK)
             self.schedule()
