@@ -7,10 +7,11 @@ import time
 from dataclasses import asdict
 from pathlib import Path
 
-from . import compression, environment, exports, fanout, growth, latency, report
+from . import compression, environment, exports, fanout, growth, latency, report, yielding
 
 PARTS = {
     "exports": exports.run,
+    "yield": yielding.run,
     "fanout": fanout.run,
     "growth": growth.run,
     "latency": latency.run,

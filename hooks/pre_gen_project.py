@@ -48,6 +48,7 @@ PATHS = {
         "tests/redis_server.py",
     ],
     "exports": [
+        "docs/exports.md",
         "src/{package}/exports.py",
         "src/{package}/samples.py",
         "src/{package}/streaming/exports",

@@ -1,17 +1,22 @@
-"""The documentation of the repository: its commands, tests and links."""
+"""The documentation of the repository and of generated projects: commands, tests, code, links."""
 
+import ast
 import re
 from pathlib import Path
 
 import pytest
 
-from support.answers import DEFAULT, RECIPES, normal
+from support.answers import DEFAULT, RECIPES, Answers, covering_set, name, normal
+from support.pages import sections
+from support.project import Project, Render
 from support.tools import TEMPLATE
 
 PAGES = [*TEMPLATE.glob("*.md"), *(TEMPLATE / "docs").glob("*.md")]
 README = (TEMPLATE / "README.md").read_text(encoding="utf-8")
 ANSWER = re.compile(r"\b([a-z_]+)=([\w.-]+)")
 BOOLEANS = {"true": True, "yes": True, "false": False, "no": False}
+
+LINK = re.compile(r"\]\(([\w./-]+\.md)?#([\w-]+)\)")
 
 every_page = pytest.mark.parametrize("page", PAGES, ids=[path.name for path in PAGES])
 
@@ -66,3 +71,37 @@ def test_page_names_existing_tests(page: Path) -> None:
 
     assert [path for path in paths if not (TEMPLATE / path).exists()] == []
     assert names - known == set()
+
+
+def anchors(page: str) -> set[str]:
+    """Return the anchors of the headings of a page, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.+)$", page, re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def pages(project: Project) -> list[str]:
+    """Return the paths of the pages of a project."""
+    return [path for path in project.files if path.endswith(".md")]
+
+
+@pytest.mark.parametrize("answers", covering_set(), ids=name)
+def test_page_of_project_links_to_existing_headings(render: Render, answers: Answers) -> None:
+    project = render(answers)
+
+    for page in pages(project):
+        for path, anchor in LINK.findall(project.read(page)):
+            target = (project.path / page).parent / path if path else project.path / page
+            assert anchor in anchors(target.read_text(encoding="utf-8")), f"{page}: {anchor}"
+
+
+@pytest.mark.parametrize("answers", covering_set(), ids=name)
+def test_block_of_project_names_its_file(render: Render, answers: Answers) -> None:
+    project = render(answers)
+
+    written = set(project.files)
+    for heading, blocks in sections(project.read("docs/make-it-yours.md")).items():
+        assert blocks, heading
+        for block in (each for each in blocks if each.language == "python"):
+            if ast.get_docstring(ast.parse(block.code)):
+                written.add(block.file)
+            assert block.file in written, f"{heading}: {block.file}"

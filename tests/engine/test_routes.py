@@ -1,4 +1,4 @@
-"""`StreamRoute`: requests that are rejected before a path operation runs."""
+"""`StreamRoute`: requests that are rejected before a path operation runs, and its description."""
 
 from collections.abc import Iterator
 from types import SimpleNamespace
@@ -7,11 +7,14 @@ from typing import Annotated
 import pytest
 from fastapi import APIRouter, Depends, FastAPI, Query, Request
 from fastapi.testclient import TestClient
+from starlette.authentication import AuthCredentials
+from starlette.types import Message
 
+from streaming_api import streaming
 from streaming_api.streaming import StreamRoute
 from streaming_api.streaming.problems import problem_handlers
 
-from .variant import CSV, EXPORTS, SSE
+from .variant import CSV, EXPORTS, SSE, TOKENS
 
 MAX_BYTES = 100
 
@@ -45,7 +48,18 @@ def client() -> TestClient:
     app = FastAPI(exception_handlers=problem_handlers)
     app.state.settings = SimpleNamespace(max_event_bytes=MAX_BYTES)
     app.include_router(router)
+    outer = APIRouter(dependencies=[Depends(inherited)])
+    outer.include_router(router, prefix="/inner")
+    app.include_router(outer, prefix="/outer", dependencies=[Depends(included)])
     return TestClient(app)
+
+
+async def inherited(inner: str = "") -> None:
+    """Read a parameter for all routes of a router that includes another."""
+
+
+async def included(outer: str = "") -> None:
+    """Read a parameter for all routes of an included router."""
 
 
 @pytest.mark.parametrize("name", ["one", "limit", "pageSize", "after"])
@@ -55,6 +69,20 @@ def test_single_valued_parameter_sent_twice_returns_422(client: TestClient, name
     assert response.status_code == 422
     assert response.headers["content-type"] == "application/problem+json"
     assert response.json()["detail"] == f"query.{name}: expected one value, got 2."
+
+
+@pytest.mark.parametrize("name", ["one", "limit", "inner", "outer"])
+def test_duplicate_parameter_of_including_router_returns_422(client: TestClient, name: str) -> None:
+    once = client.get("/outer/inner/parameters", params={name: "1"})
+    twice = client.get("/outer/inner/parameters", params={name: ["1", "1"]})
+
+    assert once.status_code == 200
+    assert twice.status_code == 422
+    assert twice.json()["detail"] == f"query.{name}: expected one value, got 2."
+
+
+def test_parameter_of_including_router_is_unknown_elsewhere(client: TestClient) -> None:
+    assert client.get("/parameters", params={"outer": ["1", "1"]}).status_code == 200
 
 
 @pytest.mark.parametrize("name", ["items", "optional", "pair", "unique", "unknown"])
@@ -82,6 +110,22 @@ def test_routes_of_engine_reject_duplicate_parameters(idle_client: TestClient, p
     assert response.json()["detail"].endswith(": expected one value, got 2.")
 
 
+def test_description_of_streams_alone_has_hint(app: FastAPI) -> None:
+    hints = {path for path, (text, _) in described(app).items() if "`curl -N`" in text}
+
+    assert hints == {path for path, (_, is_stream) in described(app).items() if is_stream}
+    assert hints
+
+
+def described(app: FastAPI) -> dict[str, tuple[str, bool]]:
+    """Return the descriptions of operations, and whether these are streams."""
+    return {
+        f"{method} {path}": (operation["description"], "itemSchema" in str(operation))
+        for path, methods in app.openapi()["paths"].items()
+        for method, operation in methods.items()
+    }
+
+
 def in_chunks(size: int) -> Iterator[bytes]:
     """Yield a body of that size, whose length is not in a header."""
     for _ in range(size):
@@ -105,3 +149,38 @@ if SSE:
         assert response.status_code == 413
         assert response.headers["content-type"] == "application/problem+json"
         assert response.json()["detail"] == f"The body is larger than {MAX_BYTES} bytes."
+
+
+if TOKENS:
+
+    @pytest.mark.anyio
+    async def test_scope_of_including_router_is_checked_before_body_is_read() -> None:
+        sent: list[Message] = []
+
+        async def receive() -> Message:
+            pytest.fail("the body is read")
+
+        async def send(message: Message) -> None:
+            sent.append(message)
+
+        router = APIRouter(route_class=StreamRoute)
+
+        @router.post("/body")
+        async def body(request: Request) -> int:
+            return len(await request.body())
+
+        app = FastAPI(exception_handlers=problem_handlers)
+        app.state.settings = SimpleNamespace(max_event_bytes=MAX_BYTES)
+        app.include_router(router, dependencies=[streaming.requires(next(iter(streaming.Scope)))])
+        scope = {
+            "type": "http",
+            "method": "POST",
+            "path": "/body",
+            "query_string": b"",
+            "headers": [],
+            "auth": AuthCredentials(),
+            "user": streaming.Caller(),
+        }
+        await app(scope, receive, send)
+
+        assert sent[0]["status"] == 401

@@ -70,16 +70,16 @@ if REDIS:
 SECRETS: list[tuple[str, str, str]] = []
 if EXPORTS:
     SECRETS += [
-        ("DATABASE_URL", "mysql://me:hun@t/er2@127.0.0.1/data", "'mysql:***@127.0.0.1/data'"),
-        ("DATABASE_URL", "mysql:/me:hunter2@127.0.0.1/data", "'mysql:***@127.0.0.1/data'"),
-        ("DATABASE_URL", "me:hunter2@127.0.0.1/data", "'me:***@127.0.0.1/data'"),
-        ("DATABASE_URL", "mysql://127.0.0.1/data?a=hunter2", "'mysql://127.0.0.1/data?***'"),
-        ("DATABASE_URL", "mysql://127.0.0.1/data?a=h'un\"ter2\n", "'mysql://127.0.0.1/data?***'"),
+        ("DATABASE_URL", "mysql://me:hun@t/er2@127.0.0.1/data", "***"),
+        ("DATABASE_URL", "mysql:/me:hunter2@127.0.0.1/data", "***"),
+        ("DATABASE_URL", "me:hunter2@127.0.0.1/data", "***"),
+        ("DATABASE_URL", "mysql://127.0.0.1/data?a=hunter2", "***"),
+        ("DATABASE_URL", "mysql://127.0.0.1/data?a=h'un\"ter2\n", "***"),
     ]
 if REDIS:
     SECRETS += [
-        ("REDIS_URL", "http://me:hunter2@127.0.0.1", "'http:***@127.0.0.1'"),
-        ("REDIS_URL", "redis://:hunter2@127.0.0.1:first", "'redis:***@127.0.0.1:first'"),
+        ("REDIS_URL", "http://me:hunter2@127.0.0.1", "***"),
+        ("REDIS_URL", "redis://:hunter2@127.0.0.1:first", "***"),
     ]
 if CLIENT and TOKENS:
     SECRETS += [
@@ -102,7 +102,8 @@ def test_invalid_setting_stops_start_with_one_line(
     with pytest.raises(SystemExit) as stop:
         load_settings()
 
-    assert capsys.readouterr().err == f"Invalid {name}='{value}': expected {expected}\n"
+    shown = "***" if name.endswith("_URL") else repr(value)
+    assert capsys.readouterr().err == f"Invalid {name}={shown}: expected {expected}\n"
     assert stop.value.code == STARTUP_FAILURE
 
 

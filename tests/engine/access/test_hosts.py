@@ -1,4 +1,4 @@
-"""`HostMiddleware`: host names, and requests of other machines in a service without tokens."""
+"""`HostMiddleware`: host names, and requests from other machines in a service without tokens."""
 
 from typing import Any
 
@@ -21,6 +21,29 @@ FORWARDED = [
     "_hidden",
     "[::1",
     "localhost",
+]
+CLIENT_HEADERS = [
+    "CF-Connecting-IP",
+    "CF-Connecting-IPv6",
+    "CloudFront-Viewer-Address",
+    "Fastly-Client-IP",
+    "True-Client-IP",
+    "X-Azure-ClientIP",
+    "X-Client-IP",
+    "X-Cluster-Client-IP",
+    "X-Envoy-External-Address",
+    "X-Original-Forwarded-For",
+    "X-Real-IP",
+    "X-Remote-Addr",
+]
+PROXY_HEADERS = [
+    {"CDN-Loop": "cloudflare"},
+    {"Forwarded": "for=203.0.113.7"},
+    {"Forwarded": "for=127.0.0.1"},
+    {"Via": "1.1 proxy"},
+    {"X-Forwarded-Host": "app.example.com"},
+    {"X-Forwarded-Proto": "https"},
+    {"X-Forwarded": "for=203.0.113.7"},
 ]
 
 
@@ -67,6 +90,46 @@ def test_local_service_accepts_requests_of_local_proxy(forwarded: str) -> None:
     assert response.status_code == 200
 
 
+@pytest.mark.parametrize("name", CLIENT_HEADERS)
+@pytest.mark.parametrize(
+    ("value", "status"),
+    [("203.0.113.7", 403), ("unknown", 403), ("", 403), ("127.0.0.1", 200), ("::1", 200)],
+)
+def test_local_service_accepts_proxy_that_names_a_local_client_only(
+    name: str, value: str, status: int
+) -> None:
+    # A proxy may pass on the header in which a client claims to be local.
+    for headers in ({name: value}, {name: value, "X-Forwarded-For": "127.0.0.1"}):
+        assert make_client().get("/", headers=headers).status_code == status
+
+
+@pytest.mark.parametrize("headers", PROXY_HEADERS, ids=str)
+def test_local_service_rejects_proxy_that_does_not_name_its_client(headers: dict[str, str]) -> None:
+    assert make_client().get("/", headers=headers).status_code == 403
+
+
+@pytest.mark.parametrize("headers", PROXY_HEADERS[:4], ids=str)
+def test_claim_of_client_does_not_hide_a_proxy(headers: dict[str, str]) -> None:
+    headers = {**headers, "X-Forwarded-For": "127.0.0.1"}
+
+    assert make_client().get("/", headers=headers).status_code == 403
+
+
+def test_local_proxy_may_name_host_and_scheme_too() -> None:
+    headers = {
+        "X-Forwarded-For": "127.0.0.1",
+        "X-Forwarded-Host": "localhost:5173",
+        "X-Forwarded-Proto": "http",
+    }
+
+    assert make_client().get("/", headers=headers).status_code == 200
+
+
+@pytest.mark.parametrize("name", ["Content-Description", "X-Zip", "Skip", "User-Agent", "Accept"])
+def test_other_headers_are_not_those_of_a_proxy(name: str) -> None:
+    assert make_client().get("/", headers={name: "192.0.2.1"}).status_code == 200
+
+
 def test_local_service_rejects_unknown_client() -> None:
     middleware = HostMiddleware(accept, local_only=True, hosts=())
 
@@ -85,7 +148,8 @@ def test_health_is_open_to_every_host(root_path: str) -> None:
     middleware = HostMiddleware(accept, local_only=True, hosts=("app.example.com",))
     client = TestClient(middleware, client=("192.0.2.1", 50000), root_path=root_path)
 
-    assert client.get(f"{root_path}/health").status_code == 200
+    for path in ("health", "live", "ready"):
+        assert client.get(f"{root_path}/{path}").status_code == 200
     assert client.get(f"{root_path}/healthy").status_code == 400
 
 

@@ -4,10 +4,11 @@ import typer
 
 from streaming_api.settings import load_settings
 from streaming_api.streaming.client import add_client_commands
+from streaming_api.streaming.commands import Commands
 
 from ..variant import EXPORTS
 
-cli = typer.Typer(add_completion=False)
+cli = typer.Typer(cls=Commands, add_completion=False)
 
 
 @cli.callback()
@@ -16,7 +17,7 @@ def main() -> None:
 
 
 if EXPORTS:
-    from ..exports import tables
+    from . import tables
 
     add_client_commands(cli, load_settings, tables.EXPORTS)
 else:

@@ -19,7 +19,7 @@ from ..variant import EXPORTS
 from .commands import cli
 
 if EXPORTS:
-    from ..exports import tables
+    from . import tables
 
 PROJECT = Path(__file__).parents[3]
 TIMEOUT = 30

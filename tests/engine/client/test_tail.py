@@ -4,6 +4,7 @@ import io
 import json
 import os
 import pty
+import re
 import signal
 from contextlib import closing
 from pathlib import Path
@@ -17,11 +18,13 @@ from fastapi import FastAPI, Request, Response
 from streaming_api.settings import Settings
 from streaming_api.streaming.client import tail
 from streaming_api.streaming.client.position import Position
-from streaming_api.streaming.client.service import connect
+from streaming_api.streaming.client.service import connect, printable
 from streaming_api.streaming.client.tail import Published, Tail, printer
 from streaming_api.streaming.events.routes import BrokerDep, get_broker
+from streaming_api.streaming.problems import ProblemResponse
 
 from ..events.test_live import FailingBroker
+from ..variant import REDIS
 from .conftest import TIMEOUT, Run, Start
 from .relay import relay
 
@@ -183,24 +186,90 @@ def test_failed_topic_is_printed_and_reported(
     assert result.exit_code == 1
 
 
-def test_failed_stream_is_reported_and_not_printed(app: FastAPI, run: Run) -> None:
+def test_failed_stream_is_reported_and_reopened(
+    app: FastAPI, http: httpx2.Client, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    topic = finish(http)
+    waits: list[float] = []
+
+    def mend(seconds: float) -> None:
+        waits.append(seconds)
+        app.dependency_overrides.clear()
+
+    monkeypatch.setattr(tail, "sleep", mend)
     app.dependency_overrides[get_broker] = FailingBroker
 
-    result = run("tail", "news")
+    result = run("tail", topic, "--after", "earliest")
 
-    assert (result.stdout, result.stderr) == ("", "The stream failed.\n")
-    assert result.exit_code == 1
+    assert result.stderr == "The stream failed. (reconnecting in 2 s)\n"
+    assert waits == [2]
+    assert counts(result.stdout) == [0, 1, 2, None]
+    assert result.exit_code == 0
 
 
-def test_stream_that_fails_after_an_id_is_not_printed(app: FastAPI, server: str, run: Run) -> None:
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        ('{"title":"Gone."}', "Gone."),
+        ("{}", "The stream failed."),
+        ("text", "The stream failed."),
+        ('{"title":1}', "The stream failed."),
+    ],
+)
+def test_stream_that_fails_after_an_id_is_not_printed(
+    app: FastAPI, server: str, run: Run, data: str, reason: str
+) -> None:
+    bodies = [
+        f"id: 7\nevent: ready\ndata: {{}}\n\nevent: stream-error\ndata: {data}\n\n",
+        "id: 8\nevent: done\ndata: 1\n\n",
+    ]
+
     @app.get("/other/events/news")
     async def news() -> Response:
-        body = 'id: 7\nevent: ready\ndata: {}\n\nevent: stream-error\ndata: {"title":"Gone."}\n\n'
-        return Response(body, media_type="text/event-stream")
+        return Response(bodies.pop(0), media_type="text/event-stream")
 
     result = run("tail", "news", url=f"{server}/other")
 
-    assert (result.stdout, result.stderr) == ("", "Gone.\n")
+    assert result.stderr == f"{reason} (reconnecting in 2 s)\n"
+    assert [event["id"] for event in printed(result.stdout)] == ["8"]
+    assert result.exit_code == 0
+
+
+@pytest.mark.skipif(not REDIS, reason="no Redis")
+def test_lost_data_of_redis_is_reported_and_stream_reopened(
+    request: pytest.FixtureRequest,
+    http: httpx2.Client,
+    server: str,
+    waits: list[float],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from redis import Redis
+
+    from ...redis_server import delete_events
+
+    url = request.getfixturevalue("redis_url")
+    http.post("/events/work", json={"data": "first"}).raise_for_status()
+    shown: list[Any] = []
+
+    def lose(event: Published) -> None:
+        shown.append(json.loads(bytes(event.data)))
+        if len(shown) == 1:
+            with Redis.from_url(url) as redis:
+                delete_events(redis)
+            http.post("/events/work", json={"data": "second"}).raise_for_status()
+
+    def finish_topic(seconds: float) -> None:
+        waits.append(seconds)
+        finish(http, counts=0)
+
+    monkeypatch.setattr(tail, "sleep", finish_topic)
+    with connect(server, Settings(), timeout=TIMEOUT) as client:
+        Tail(client, ["work"], Position("earliest"), lose).run()
+
+    assert waits
+    assert "\nreset: " in capsys.readouterr().err
+    assert shown == ["first", "second", {"done": True}]
 
 
 def test_rejected_request_is_described(run: Run) -> None:
@@ -217,7 +286,8 @@ def test_rejected_request_is_described(run: Run) -> None:
     [
         (["a/b"], "Invalid topic 'a/b': expected up to 128 of A-Z a-z 0-9 . _ -."),
         (["news", "--after", "ü"], "Invalid --after='ü': expected the id of an event."),
-        (["news", "--state", "."], "Cannot read --state='.': Is a directory."),
+        (["news", "--state", "."], "Invalid --state='.': expected a regular file."),
+        (["news", "--state", "/dev/null"], "Invalid --state='/dev/null': expected a regular file."),
     ],
 )
 def test_invalid_argument_is_named_in_one_line(
@@ -250,9 +320,12 @@ def test_too_many_streams_are_retried_after_the_given_time(
     assert result.exit_code == 0
 
 
-@pytest.mark.parametrize("retry_after", ["7", "soon"])
+@pytest.mark.parametrize(
+    ("retry_after", "seconds"),
+    [("7", 7), ("soon", 2), ("999999999", 3600), ("9" * 5000, 2), ("-7", 2), ("7.5", 2)],
+)
 def test_server_error_is_retried(
-    app: FastAPI, server: str, run: Run, waits: list[float], retry_after: str
+    app: FastAPI, server: str, run: Run, waits: list[float], retry_after: str, seconds: float
 ) -> None:
     statuses = [503, 204]
 
@@ -262,7 +335,7 @@ def test_server_error_is_retried(
 
     result = run("tail", "news", url=f"{server}/other")
 
-    assert waits == [7 if retry_after == "7" else 2]
+    assert waits == [seconds]
     assert result.stderr.startswith("503 Service Unavailable (reconnecting in ")
     assert (result.exit_code, result.stdout) == (0, "")
 
@@ -289,7 +362,14 @@ def test_unavailable_service_is_retried_with_backoff(
 def test_ended_stream_is_reopened_after_its_retry_time(
     app: FastAPI, server: str, run: Run, waits: list[float]
 ) -> None:
-    bodies = ["retry: 1500\n\n", "retry: 100\nid: 7\ndata: 1\n\n", "event: done\ndata: 2\n\n"]
+    bodies = [
+        "retry: 1500\n\n",
+        "retry: 100\nid: 7\ndata: 1\n\n",
+        "retry: 0\n\n",
+        "retry: -5\n\n",
+        f"retry: {10**20}\n\n",
+        "event: done\ndata: 2\n\n",
+    ]
     ids: list[str | None] = []
 
     @app.get("/other/events/news")
@@ -299,8 +379,8 @@ def test_ended_stream_is_reopened_after_its_retry_time(
 
     result = run("tail", "news", url=f"{server}/other")
 
-    assert waits == [1.5, 0.1]
-    assert ids == [None, None, "7"]
+    assert waits == [1.5, 0.1, 0.1, 0.1, 3600]
+    assert ids == [None, None, *["7"] * 4]
     assert [event["data"] for event in printed(result.stdout)] == [1, 2]
     assert result.exit_code == 0
 
@@ -311,6 +391,8 @@ def test_ended_stream_is_reopened_after_its_retry_time(
         (["news"], "application/json", "{}", "The response is not an event stream: "),
         (["news"], "text/event-stream", "id: 7\ndata: x\n\n", "Invalid data of event 7: "),
         (["news", "b"], "text/event-stream", "id: 7\ndata: 1\n\n", "Invalid data of event 7: "),
+        (["news"], "text/event-stream", "id: \x1b[1m\ndata: 1\n\n", "Invalid id of an event: "),
+        (["news"], "text/event-stream", "id: ü\ndata: 1\n\n", "Invalid id of an event: "),
     ],
 )
 def test_response_of_another_service_is_named(
@@ -332,18 +414,111 @@ def test_response_of_another_service_is_named(
     assert result.exit_code == 1
 
 
-def test_terminal_shows_events_without_control_characters() -> None:
-    data = msgspec.Raw('{"text":"Grüße \x9b31m"}'.encode())
+def test_many_failures_in_a_row_wait_no_longer(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    waits: list[float] = []
+
+    def wait(seconds: float) -> None:
+        waits.append(seconds)
+        if len(waits) == 3:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(tail, "sleep", wait)
+    with connect("http://127.0.0.1:1", Settings(), timeout=TIMEOUT) as client:
+        follower = Tail(client, ["news"], Position(None), lambda _: None)
+        follower._failures = 2000
+        with pytest.raises(KeyboardInterrupt):
+            follower.run()
+
+    assert waits == [30, 30, 30]
+
+
+def test_response_that_cannot_be_decoded_is_retried(
+    app: FastAPI, server: str, run: Run, waits: list[float]
+) -> None:
+    statuses = [200, 204]
+
+    @app.get("/other/events/news")
+    async def news() -> Response:
+        headers = {"Content-Encoding": "gzip", "Content-Type": "text/event-stream"}
+        return Response(b"no gzip", statuses.pop(0), headers)
+
+    result = run("tail", "news", url=f"{server}/other")
+
+    assert waits == [2]
+    assert result.exit_code == 0
+
+
+DANGEROUS = ["\x1b]0;title\x07", "\x9b31m", "\x7f", "\u202e", "\u2028"]
+
+
+def on_terminal(event: Published) -> str:
+    """Return what `tail` writes to a terminal."""
     master, slave = pty.openpty()
-
     with os.fdopen(slave, "w") as terminal:
-        printer(terminal)(Published("7-1", "tick", "news", data))
+        printer(terminal)(event)
     with os.fdopen(master, "rb", buffering=0) as screen:
-        shown = screen.read(4096).decode()
+        return screen.read(4096).decode()
 
-    assert "7-1" in shown
+
+def test_terminal_shows_events_in_colours() -> None:
+    shown = on_terminal(Published("7-1", "tick", "news", msgspec.Raw('{"a":"Grüße"}'.encode())))
+
     assert "\x1b[" in shown
-    assert "Grüße \\u009b31m" in shown
+    assert re.sub(r"\x1b\[[0-9;]*m", "", shown) == '7-1 news tick {"a":"Grüße"}\r\n'
+
+
+@pytest.mark.parametrize("text", DANGEROUS)
+def test_event_cannot_control_the_terminal(text: str) -> None:
+    # Control characters of ASCII are escaped in JSON; other servers may not do it.
+    data = msgspec.Raw(f'"{text}"'.encode())
+
+    shown = on_terminal(Published(text, text, text, data))
+
+    without_colours = re.sub(r"\x1b\[[0-9;]*m", "", shown).removesuffix("\r\n")
+    assert without_colours == " ".join([printable(text)] * 3 + [f'"{printable(text)}"'])
+    assert without_colours.isprintable()
+
+
+@pytest.mark.parametrize("text", DANGEROUS)
+def test_pipe_gets_no_characters_that_control_a_terminal(text: str) -> None:
+    output = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    data = msgspec.json.encode({"text": text})
+
+    printer(output)(Published("7-1", text, "news", msgspec.Raw(data)))
+
+    line = output.buffer.getvalue().decode().removesuffix("\n")
+    assert line.isprintable()
+    assert json.loads(line)["event"] == json.loads(line)["data"]["text"] == text
+
+
+def test_data_of_several_lines_is_printed_on_one(app: FastAPI, server: str, run: Run) -> None:
+    @app.get("/other/events/news")
+    async def news() -> Response:
+        body = 'id: 7\nevent: done\ndata: [1,\ndata: {"id":"8"}\ndata: ]\n\n'
+        return Response(body, media_type="text/event-stream")
+
+    result = run("tail", "news", url=f"{server}/other")
+
+    (event,) = printed(result.stdout)
+    assert event["data"] == [1, {"id": "8"}]
+
+
+@pytest.mark.parametrize("status", [418, 503])
+def test_status_of_server_cannot_control_the_terminal(
+    app: FastAPI, server: str, run: Run, status: int
+) -> None:
+    statuses = [status, 418]
+
+    @app.get("/other/events/news")
+    async def news() -> Response:
+        return ProblemResponse(statuses.pop(0), "\x1b]0;title\x07\x9b\u202e")
+
+    result = run("tail", "news", url=f"{server}/other")
+
+    assert result.exit_code == 1
+    for line in result.stderr.splitlines():
+        assert "\\u001b]0;title\\u0007\\u009b\\u202e" in line
+        assert line.isprintable()
 
 
 def test_pipe_gets_one_line_of_json() -> None:
@@ -379,3 +554,16 @@ def test_closed_pipe_ends_quietly(http: httpx2.Client, start: Start) -> None:
         stderr = running.stderr.read()
 
     assert stderr == b""
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
+def test_full_disk_is_named_in_one_line(http: httpx2.Client, start: Start) -> None:
+    topic = finish(http)
+
+    with (
+        open("/dev/full", "wb") as full,
+        start("tail", topic, "--after", "earliest", stdout=full) as running,
+    ):
+        _, stderr = running.communicate(timeout=TIMEOUT)
+
+    assert (running.returncode, stderr) == (1, b"No space left on device.\n")

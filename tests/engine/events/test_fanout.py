@@ -20,7 +20,7 @@ from streaming_api.streaming.events import fanout as module
 from streaming_api.streaming.events import wire
 from streaming_api.streaming.events.broker import Broker
 from streaming_api.streaming.events.fanout import Fanout, ObservedSend, Subscriber
-from streaming_api.streaming.events.response import EventStreamResponse
+from streaming_api.streaming.events.response import TopicStreamResponse
 from streaming_api.streaming.events.subscription import Subscription
 from streaming_api.streaming.events.wire import HEARTBEAT, Event
 from streaming_api.streaming.registry import Streams
@@ -107,7 +107,7 @@ class Client:
         service.replay = replay
         state = SimpleNamespace(streams=service.streams)
         scope = {"method": "GET", "app": SimpleNamespace(state=state), "client": ("192.0.2.1", 1)}
-        response = EventStreamResponse(cast(Broker, service), service.fanout, topics, None)
+        response = TopicStreamResponse(cast(Broker, service), service.fanout, topics, None)
         self.response = asyncio.create_task(response(scope, self._receive, self._send))
 
     async def _receive(self) -> Message:

@@ -33,14 +33,14 @@ class Content:
 
     def replace(self, table: Table, rows: list[dict[str, Any]]) -> None:
         """Replace the rows of `table`."""
-        with self.database.connect() as connection, connection.begin():
+        with self.database.engine.begin() as connection:
             connection.execute(table.delete())
             if rows:
                 connection.execute(table.insert(), rows)
 
     def run(self, *statements: str) -> None:
         """Run SQL."""
-        with self.database.connect() as connection, connection.begin():
+        with self.database.engine.begin() as connection:
             for statement in statements:
                 connection.exec_driver_sql(statement)
 
@@ -63,14 +63,21 @@ class Content:
 @pytest.fixture(autouse=True)
 def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     """Save the time that many rows take."""
-    monkeypatch.setattr(database_module, "SAMPLE_ROWS", SAMPLE_ROWS)
     monkeypatch.setattr(database_module, "SEED_BATCH", SEED_BATCH)
+    if SQLITE:
+        from streaming_api.streaming.exports import sqlite
+
+        monkeypatch.setattr(sqlite, "SAMPLE_ROWS", SAMPLE_ROWS)
 
 
 @pytest.fixture
-def database(settings: Settings) -> Iterator[Database]:
-    """A database of the tests' own tables, which are not created yet."""
+def database(settings: Settings) -> Iterator[Any]:
+    """A database of the tests' own tables, with samples."""
     database = open_database(settings.database_url)
+    if SQLITE:
+        database.create(with_samples=True)
+    else:
+        list(database.seed(SAMPLE_ROWS))
     yield database
     database.close()
 

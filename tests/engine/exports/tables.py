@@ -19,23 +19,22 @@ from sqlalchemy import (
 )
 
 from streaming_api.streaming.exports.database import Database, Samples
-from streaming_api.streaming.exports.routes import Export, export_routes
+from streaming_api.streaming.exports.export import Export
+from streaming_api.streaming.exports.routes import export_routes
 
 from ..variant import SQLITE
 
 integer_key: Any
-timestamp: Any
 database_class: Any
 
 if SQLITE:
     from streaming_api.streaming.exports.sqlite import SQLite
-    from streaming_api.tables import Timestamp
 
-    integer_key, timestamp, database_class = Integer, Timestamp, SQLite
+    integer_key, database_class = Integer, SQLite
 else:
     from streaming_api.streaming.exports.postgresql import PostgreSQL
 
-    integer_key, timestamp, database_class = BigInteger, DateTime(timezone=True), PostgreSQL
+    integer_key, database_class = BigInteger, PostgreSQL
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -48,7 +47,7 @@ notes = Table(
     Column("text", Text, nullable=False),
     Column("comment", Text),
     Column("price", Float),
-    Column("created_at", timestamp, nullable=False),
+    Column("created_at", DateTime(timezone=True), nullable=False),
 )
 words = Table(
     "words",

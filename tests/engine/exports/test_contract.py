@@ -144,7 +144,7 @@ def test_timestamps_are_in_utc(client: TestClient, content: Content, format: For
     (record,) = format.read(client.get(format.path(notes)).text)
 
     assert record["created_at"] == "2026-07-01T12:00:00Z"
-    with content.database.connect() as connection:
+    with content.database.engine.connect() as connection:
         assert connection.scalars(select(notes.c.created_at)).all() == [noon]
 
 
@@ -258,4 +258,4 @@ def test_service_starts_without_database(
         statuses = [client.get(path).status_code for path in (format.path(notes), "/health")]
 
     assert statuses == [503, 503]
-    assert "The database is unavailable, exports will fail: " in caplog.text
+    assert "Exports are unavailable: " in caplog.text

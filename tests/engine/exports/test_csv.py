@@ -2,20 +2,25 @@
 
 import csv
 import io
+import re
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
+import msgspec
 import pytest
 from fastapi.testclient import TestClient
 from hypothesis import given
 
 from streaming_api.streaming.exports.csv import BYTE_ORDER_MARK, CSVEncoder
+from streaming_api.streaming.exports.response import Binary
 
 from .cells import plain, tables, texts
 from .conftest import SAMPLE_ROWS
 
+INNER_FORMULA = r'(?<=[;\t\r\n])("?)(?=[=+@-])'
+TICK = r"\1'"
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
@@ -32,7 +37,7 @@ def is_same(expected: bool | str | Decimal | None, text: str) -> bool:
     if isinstance(expected, Decimal):
         return Decimal(text) == expected
     escape = "'" if expected.startswith(FORMULA_STARTS) else ""
-    return text == f"{escape}{expected}"
+    return text == f"{escape}{re.sub(INNER_FORMULA, TICK, expected)}"
 
 
 @given(tables)
@@ -68,9 +73,19 @@ def test_unescaped_text_is_read_back(first: str, second: str) -> None:
         ("+1", b'"\'+1"'),
         ("-1", b'"\'-1"'),
         ("@SUM(A1)", b'"\'@SUM(A1)"'),
-        ("\t=1", b'"\'\t=1"'),
-        ("\r=1", b'"\'\r=1"'),
-        ("\n=1", b'"\'\n=1"'),
+        ("\t=1", b'"\'\t\'=1"'),
+        ("\r=1", b'"\'\r\'=1"'),
+        ("\n=1", b'"\'\n\'=1"'),
+        ("x;=2+2;y", b'"x;\'=2+2;y"'),
+        ('x;"=2', b'"x;""\'=2"'),
+        ("x\n- y", b'"x\n\'- y"'),
+        ("x\\n=1", b'"x\\n=1"'),
+        ("x\\\n=1", b'"x\\\n\'=1"'),
+        (Binary(b"\xfb\xef"), b"++8="),
+        (msgspec.Raw(b'{"a":1.50}'), b'"{""a"":1.50}"'),
+        (msgspec.Raw(b"-1.50"), b"-1.50"),
+        (Decimal("1e400"), b"1E+400"),
+        ([Decimal("NaN"), {"a": float("inf")}], b'"[null,{""a"":null}]"'),
         ('","=1', b'""",""=1"'),
         ("1=1", b'"1=1"'),
         (-1, b"-1"),
@@ -94,6 +109,10 @@ def test_cell_is_encoded_as(cell: Any, expected: bytes) -> None:
     data = CSVEncoder(["id", "cell", "end"]).encode([(1, cell, 2), (3, cell, 4)])
 
     assert data == b"1,%s,2\r\n3,%s,4\r\n" % (expected, expected)
+
+
+def test_only_column_without_value_is_an_empty_text() -> None:
+    assert CSVEncoder(["text"]).encode([(None,), ("a",)]) == b'""\r\n"a"\r\n'
 
 
 def test_formula_is_kept_without_escapes() -> None:

@@ -1,7 +1,4 @@
-"""Creating tables, sample rows, seeding and the health check."""
-
-from concurrent.futures import ThreadPoolExecutor
-from threading import Barrier
+"""Seeding and the health check."""
 
 import pytest
 from sqlalchemy import MetaData, func, select
@@ -9,6 +6,7 @@ from sqlalchemy.exc import DBAPIError
 
 from streaming_api.settings import Settings
 from streaming_api.streaming.exports.database import Database
+from streaming_api.streaming.problems import Unavailable
 
 from .conftest import SAMPLE_ROWS, SEED_BATCH, Content
 from .tables import SAMPLES, database_class, empty, notes, open_database, orders, words
@@ -20,13 +18,6 @@ def counts(database: Database) -> set[int]:
         return {
             connection.scalars(select(func.count()).select_from(table)).one() for table in SAMPLES
         }
-
-
-def start(settings: Settings) -> None:
-    """Prepare the database as another process does."""
-    database = open_database(settings.database_url)
-    database.prepare()
-    database.close()
 
 
 def test_closed_query_does_not_interrupt_the_next(database: Database) -> None:
@@ -42,69 +33,7 @@ def test_closed_query_does_not_interrupt_the_next(database: Database) -> None:
     assert len(first) + len(others) == SAMPLE_ROWS
 
 
-def test_first_start_creates_tables_with_samples(database: Database) -> None:
-    database.prepare()
-
-    assert counts(database) == {SAMPLE_ROWS}
-    with database.engine.connect() as connection:
-        assert connection.scalars(select(func.count()).select_from(empty)).one() == 0
-
-
-def test_first_connection_creates_tables(database: Database) -> None:
-    with database.connect():
-        pass
-
-    assert counts(database) == {SAMPLE_ROWS}
-
-
-def test_later_start_keeps_rows(database: Database, settings: Settings) -> None:
-    for table in SAMPLES:
-        Content(database).replace(table, [])
-
-    start(settings)
-
-    assert counts(database) == {0}
-
-
-def test_later_start_adds_missing_table(database: Database, settings: Settings) -> None:
-    content = Content(database)
-    content.replace(notes, [])
-    content.run("DROP TABLE words")
-
-    start(settings)
-
-    with database.connect() as connection:
-        assert connection.scalars(select(func.count()).select_from(words)).one() == SAMPLE_ROWS
-        assert connection.scalars(select(func.count()).select_from(notes)).one() == 0
-
-
-def test_start_adds_no_samples_to_a_view(database: Database, settings: Settings) -> None:
-    content = Content(database)
-    rename = "ALTER TABLE words RENAME TO all_words"
-    content.run(rename, "CREATE VIEW words AS SELECT * FROM all_words")
-
-    start(settings)
-
-    assert counts(database) == {SAMPLE_ROWS}
-
-
-def test_concurrent_starts_create_samples_once(database: Database, settings: Settings) -> None:
-    starts = 4
-    barrier = Barrier(starts)
-
-    def start_together(_: int) -> None:
-        barrier.wait()
-        start(settings)
-
-    with ThreadPoolExecutor(starts) as threads:
-        list(threads.map(start_together, range(starts)))
-
-    assert counts(database) == {SAMPLE_ROWS}
-
-
 def test_generated_key_follows_the_samples(database: Database) -> None:
-    database.prepare()
-
     for table in (notes, orders):
         row = {**SAMPLES[table](1)}
         (key,) = table.primary_key
@@ -129,7 +58,7 @@ def test_seed_keeps_rows_of_tables_without_samples(database: Database) -> None:
 
     list(database.seed(1))
 
-    with database.connect() as connection:
+    with database.engine.connect() as connection:
         assert connection.execute(select(empty)).all() == [(7, "kept")]
 
 
@@ -150,13 +79,52 @@ def test_interrupted_seed_changes_nothing(database: Database) -> None:
     assert Content(database).connections == 0
 
 
-def test_database_without_tables_is_prepared(settings: Settings) -> None:
-    database = database_class(settings.database_url, MetaData(), {})
+def test_seed_creates_missing_tables(database: Database) -> None:
+    Content(database).run("DROP TABLE words", "DROP TABLE v")
 
+    list(database.seed(2))
+
+    assert counts(database) == {2}
     database.ping()
 
-    assert list(database.seed(1)) == []
-    database.close()
+
+def test_seed_counts_the_rows_that_it_replaces(database: Database) -> None:
+    Content(database).run("DROP TABLE words")
+
+    counted = database.count_rows()
+
+    assert counted == {table.name: SAMPLE_ROWS for table in SAMPLES if table is not words}
+
+
+def test_name_has_no_secret(database: Database) -> None:
+    assert "?" not in database.name
+    assert "password" not in database.name
+
+
+def test_database_without_tables_is_available(database: Database, settings: Settings) -> None:
+    other = database_class(settings.database_url, MetaData(), {})
+
+    other.ping()
+
+    assert list(other.seed(1)) == []
+    other.close()
+
+
+def test_ping_names_missing_tables(database: Database) -> None:
+    content = Content(database)
+    content.run("DROP TABLE words", "DROP TABLE v")
+
+    with pytest.raises(Unavailable) as raised:
+        database.ping()
+    content.run(
+        "CREATE VIEW words AS SELECT 1 AS word", "CREATE TABLE v (id INTEGER PRIMARY KEY)"
+    )
+    database.ping()
+
+    assert set(str(raised.value).removeprefix("Missing tables: ").rstrip(".").split(", ")) == {
+        "words",
+        "v",
+    }
 
 
 def test_ping_returns_its_connection(database: Database) -> None:
@@ -177,7 +145,7 @@ async def test_check_fails_without_table(database: Database) -> None:
     await database.check()
     Content(database).run("DROP TABLE v")
 
-    with pytest.raises(DBAPIError):
+    with pytest.raises(Unavailable):
         await database.check()
 
 

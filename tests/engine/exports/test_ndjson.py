@@ -6,11 +6,13 @@ from decimal import Decimal
 from typing import Any, NoReturn
 from uuid import UUID
 
+import msgspec
 import pytest
 from fastapi.testclient import TestClient
 from hypothesis import given
 
 from streaming_api.streaming.exports.ndjson import NDJSONEncoder
+from streaming_api.streaming.exports.response import Binary
 
 from .cells import plain, tables
 from .conftest import Content
@@ -46,6 +48,10 @@ def test_each_row_is_a_valid_document_on_a_line(rows: list[tuple[Any, ...]]) -> 
         (float("nan"), b"null"),
         (float("-inf"), b"null"),
         (Decimal("NaN"), b"null"),
+        (Decimal("sNaN"), b"null"),
+        ([Decimal("NaN"), {"a": Decimal("Infinity")}], b'[null,{"a":null}]'),
+        (Binary(b"\xfb\xef"), b'"++8="'),
+        (msgspec.Raw(b'{"a":12345678901234567.89}'), b'{"a":12345678901234567.89}'),
         (Decimal("1.50"), b"1.50"),
         ([1, None, {"a": "NaN"}], b'[1,null,{"a":"NaN"}]'),
         (-0.0, b"-0.0"),
@@ -58,6 +64,11 @@ def test_each_row_is_a_valid_document_on_a_line(rows: list[tuple[Any, ...]]) -> 
 )
 def test_cell_is_encoded_as(cell: Any, expected: bytes) -> None:
     assert NDJSONEncoder(["class"]).encode([(cell,)]) == b'{"class":%s}\n' % expected
+
+
+@pytest.mark.parametrize("name", ['a"b', "a\\b", "a\nb"])
+def test_name_that_json_escapes_is_encoded(name: str) -> None:
+    assert json.loads(NDJSONEncoder([name]).encode([(1,)])) == {name: 1}
 
 
 def test_lone_surrogate_is_rejected() -> None:

@@ -86,7 +86,7 @@ def test_table_of_another_schema_is_created_once(settings: Settings) -> None:
 
     for _ in range(2):
         database = PostgreSQL(settings.database_url, other, samples)
-        database.prepare()
+        list(database.seed(SAMPLE_ROWS))
         with database.cursor(select(old)) as cursor:
             assert len(cursor.fetchmany(1000)) == SAMPLE_ROWS
         database.close()

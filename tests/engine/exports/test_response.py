@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streaming_api.streaming.exports.response import content_disposition, is_not_finite
+from streaming_api.streaming.exports.response import content_disposition, without_non_finite
 
 from .cells import characters
 
@@ -40,16 +40,18 @@ def test_file_name_cannot_break_out_of_header(filename: str) -> None:
 @pytest.mark.parametrize(
     ("cell", "expected"),
     [
-        (1.5, False),
-        (float("nan"), True),
-        (float("-inf"), True),
-        (Decimal("1.5"), False),
-        (Decimal("NaN"), True),
-        (Decimal("Infinity"), True),
-        (2**2000, False),
-        ("NaN", False),
-        (None, False),
+        (1.5, 1.5),
+        (float("nan"), None),
+        (float("-inf"), None),
+        (Decimal("1.5"), Decimal("1.5")),
+        (Decimal("1e999"), Decimal("1e999")),
+        (Decimal("sNaN"), None),
+        (Decimal("Infinity"), None),
+        (2**2000, 2**2000),
+        ("NaN", "NaN"),
+        ([1, (float("nan"),)], [1, [None]]),
+        ({"a": Decimal("NaN")}, {"a": None}),
     ],
 )
-def test_only_nan_and_infinities_are_not_finite(cell: Any, expected: bool) -> None:
-    assert is_not_finite(cell) is expected
+def test_only_nan_and_infinities_are_removed(cell: Any, expected: Any) -> None:
+    assert without_non_finite(cell) == expected

@@ -13,11 +13,8 @@ from sqlalchemy.types import UserDefinedType
 
 from streaming_api.settings import Settings
 from streaming_api.streaming.exports import routes
-from streaming_api.streaming.exports.routes import (
-    Export,
-    negotiate,
-    row_schema,
-)
+from streaming_api.streaming.exports.export import Export
+from streaming_api.streaming.exports.routes import negotiate
 from streaming_api.streaming.openapi import StreamingAPI
 
 from ..variant import CSV, NDJSON, TOKENS
@@ -78,25 +75,6 @@ def test_every_export_has_a_path_for_each_format(document: Document) -> None:
 
 
 @pytest.mark.parametrize(
-    "columns",
-    [
-        pytest.param([Column("id", Integer), Column("text", Text)], id="none"),
-        pytest.param(
-            [Column("id", Integer, primary_key=True), Column("text", Text, primary_key=True)],
-            id="composite",
-        ),
-    ],
-)
-def test_export_without_key_of_one_column_is_rejected(columns: list[Column[Any]]) -> None:
-    table = Table("lines", MetaData(), *columns)
-
-    with pytest.raises(ValueError, match="expected a primary key of one column") as raised:
-        Export(table)
-
-    assert str(raised.value) == "Invalid Export(lines): expected a primary key of one column"
-
-
-@pytest.mark.parametrize(
     ("table", "after", "expected"),
     [
         (notes, 48, [49, 50]),
@@ -140,8 +118,8 @@ def test_after_of_another_type_is_rejected(
 @pytest.mark.parametrize(
     ("table", "schema"),
     [
-        (notes, {"type": "integer", "minimum": 1 - 2**63, "maximum": 2**63 - 1}),
-        (words, {"type": "string"}),
+        (notes, {"type": "integer", "minimum": -(2**63), "maximum": 2**63 - 1}),
+        (words, {"type": "string", "pattern": "^[^\x00]*$"}),
         (devices, {"type": "string", "format": "uuid"}),
         (days, {"type": "string", "format": "date"}),
     ],
@@ -149,11 +127,13 @@ def test_after_of_another_type_is_rejected(
 def test_after_is_documented_with_its_type(
     document: Document, format: Format, table: Table, schema: dict[str, Any]
 ) -> None:
-    after, limit = operation(document, format.path(table))["parameters"][:2]
+    parameters = operation(document, format.path(table))["parameters"]
+
+    after, limit = parameters[:2]
 
     (key,) = table.primary_key
     assert (after["name"], limit["name"]) == ("after", "limit")
-    assert after["description"] == f"Resume after the row with this `{key.name}`"
+    assert after["description"] == f"Resume after the row with `{key.name}`"
     assert after["schema"]["anyOf"][0] == schema
 
 
@@ -165,9 +145,7 @@ def test_column_of_unknown_type_is_documented_without_type() -> None:
     key = Column("id", Integer, primary_key=True)
     table = Table("places", MetaData(), key, Column("place", Point, nullable=False))
 
-    schema = row_schema(Export(table))
-
-    assert schema["properties"]["place"] == {"title": "Place"}
+    assert Export(table).row_schema["properties"]["place"] == {}
 
 
 def test_quoted_names_are_exported(client: TestClient, format: Format) -> None:
@@ -376,15 +354,14 @@ def test_csv_formulas_are_escaped_as_configured(
 
 
 def test_schema_describes_the_columns() -> None:
-    schema = row_schema(Export(notes))
+    schema = Export(notes).row_schema
 
     assert schema["title"] == "notes"
-    assert schema["required"] == ["id", "text", "comment", "price", "created_at"]
     properties = schema["properties"]
-    assert properties["id"] == {"title": "Id", "type": "integer"}
-    assert properties["comment"]["anyOf"] == [{"type": "string"}, {"type": "null"}]
-    assert properties["price"]["anyOf"] == [{"type": "number"}, {"type": "null"}]
-    assert properties["created_at"]["format"] == "date-time"
+    assert properties["id"] == {"type": "integer"}
+    assert properties["comment"] == {"anyOf": [{"type": "string"}, {"type": "null"}]}
+    assert properties["price"] == {"anyOf": [{"type": "number"}, {"type": "null"}]}
+    assert properties["created_at"] == {"type": "string", "format": "date-time"}
 
 
 def test_rows_have_the_members_of_the_schema(
@@ -397,7 +374,7 @@ def test_rows_have_the_members_of_the_schema(
         records = format.read(client.get(format.path(table)).text)
 
         names = [column.name for column in table.columns]
-        assert list(schema["properties"]) == schema["required"] == names
+        assert list(schema["properties"]) == names
         assert all(list(record) == names for record in records)
 
 
@@ -440,7 +417,7 @@ def test_summary_and_command_name_the_export(document: Document, format: Format)
     assert found["summary"] == f"Export notes as {format.extension.upper()}"
     assert found["tags"] == ["exports"]
     command = f"curl -N http://127.0.0.1:8000{format.path(notes)}"
-    assert found["description"] == f"```console\n{command}\n```"
+    assert found["description"].startswith(f"```console\n{command}\n```")
 
 
 def test_operation_ids_are_unique(document: Document) -> None:

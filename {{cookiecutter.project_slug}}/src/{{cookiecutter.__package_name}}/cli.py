@@ -41,6 +41,7 @@ from .streaming.access.tokens import Scope, hash_token
 #{% if cookiecutter.__uses.client %}
 from .streaming.client import add_client_commands
 #{% endif %}
+from .streaming.commands import Commands
 #{% if cookiecutter.__uses.memory %}
 from .streaming.events.memory import require_one_worker
 #{% endif %}
@@ -57,7 +58,7 @@ from .streaming.settings import exit_with
 from .tables import metadata
 #{% endif %}
 
-cli = typer.Typer(no_args_is_help=True, add_completion=False)
+cli = typer.Typer(cls=Commands, no_args_is_help=True, add_completion=False)
 #{% if cookiecutter.__uses.client %}
 #{% if cookiecutter.__uses.exports %}
 add_client_commands(cli, load_settings, EXPORTS)
@@ -101,8 +102,8 @@ def serve(
         reload=reload,
         log_level=settings.log_level.lower(),
         server_header=False,
-        # With h11 a failed transfer looks complete to an HTTP/1.0 client.
-        http="httptools",
+        # httptools with limits; with h11 a failed transfer looks complete to an HTTP/1.0 client.
+        http=f"{__package__}.streaming.server:HTTPProtocol",
         # A busy machine may take longer than uvicorn's 5 seconds to start several workers.
         timeout_worker_healthcheck=30,
         # Closes what is left after the graceful shutdown of the streams.

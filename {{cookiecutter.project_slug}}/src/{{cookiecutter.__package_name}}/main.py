@@ -75,9 +75,13 @@ from .streaming.exports.routes import export_routes
 from .streaming.exports.sqlite import SQLite
 #{% endif %}
 #{% if cookiecutter.__uses.request_id and cookiecutter.__uses.security_headers %}
-from .streaming.headers import RequestIdMiddleware, SecurityHeadersMiddleware
+from .streaming.headers import (
+    RequestIdMiddleware,
+    SecurityHeadersMiddleware,
+    log_request_ids,
+)
 #{% elif cookiecutter.__uses.request_id %}
-from .streaming.headers import RequestIdMiddleware
+from .streaming.headers import RequestIdMiddleware, log_request_ids
 #{% elif cookiecutter.__uses.security_headers %}
 from .streaming.headers import SecurityHeadersMiddleware
 #{% endif %}
@@ -101,7 +105,13 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     """Prepare the parts of the application, and close them after the last stream."""
     state = app.state
     logging.getLogger(__package__).setLevel(state.settings.log_level)
+#{% if cookiecutter.__uses.request_id %}
+    log_request_ids()
+    line = "%(asctime)s %(levelname)s %(name)s request_id=%(request_id)s %(message)s"
+    logging.basicConfig(format=line)
+#{% else %}
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s %(message)s")
+#{% endif %}
 #{% if cookiecutter.__uses.exports %}
     try:
 #{% if cookiecutter.__uses.sqlite %}
@@ -139,6 +149,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         send_timeout=settings.send_timeout_seconds,
         max_seconds=settings.max_stream_seconds,
         max_per_client=settings.max_streams_per_client,
+        max_streams=settings.max_streams,
         grace=settings.shutdown_grace_seconds,
     )
     checks = []

@@ -2,11 +2,7 @@
 
 from typing import Annotated, Literal
 
-#{% if cookiecutter.__uses.tokens %}
-from pydantic import BeforeValidator, Field, SecretStr, ValidationError
-#{% else %}
 from pydantic import BeforeValidator, Field, ValidationError
-#{% endif %}
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 #{% if cookiecutter.__uses.tokens %}
@@ -26,6 +22,9 @@ from .streaming.settings import (
 #{% endif %}
 #{% if cookiecutter.__uses.redis %}
     RedisURL,
+#{% endif %}
+#{% if cookiecutter.__uses.tokens %}
+    Secret,
 #{% endif %}
 #{% if cookiecutter.__uses.tokens and cookiecutter.__uses.client %}
     Token,
@@ -59,7 +58,11 @@ class Settings(BaseSettings):
     """Names are those of the environment, in upper case. A field that is added is a setting."""
 
     model_config = SettingsConfigDict(
-        env_file=".env", extra="ignore", frozen=True, hide_input_in_errors=True
+        env_file=".env",
+        env_file_encoding="utf-8-sig",
+        extra="ignore",
+        frozen=True,
+        hide_input_in_errors=True,
     )
 
     host: str = "127.0.0.1"
@@ -71,7 +74,9 @@ class Settings(BaseSettings):
     max_stream_seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0
     """Maximum lifetime of a stream; 0: no limit."""
     max_streams_per_client: Annotated[int, Field(ge=1)] = 20
-    """Maximum number of open streams of a client address."""
+    """Maximum number of open streams of a client: an IPv4 address or an IPv6 network (/64)."""
+    max_streams: Annotated[int, Field(ge=1)] = 10_000
+    """Maximum number of open streams of a process."""
     shutdown_grace_seconds: Seconds = 10
     """Time that open transfers have to complete on shutdown."""
 #{% if cookiecutter.__uses.origins %}
@@ -86,7 +91,7 @@ class Settings(BaseSettings):
     """Accept other machines without tokens: a proxy in front of the service authenticates."""
     allowed_hosts: HostNames = ()
     """Accepted host names; empty: all."""
-    session_secret: SecretStr | None = None
+    session_secret: Secret = None
     """Secret that signs sessions, the same in all processes."""
     session_seconds: Annotated[int, Field(ge=1)] = 12 * 3600
     """Lifetime of a session."""
@@ -94,6 +99,10 @@ class Settings(BaseSettings):
     api_token: Token = None
     """Token that the client commands send."""
 #{% endif %}
+#{% endif %}
+#{% if cookiecutter.__uses.client %}
+    api_url: str | None = None
+    """URL of the service that the client commands use, if not of this machine."""
 #{% endif %}
 #{% if cookiecutter.__uses.sse %}
 
@@ -153,6 +162,8 @@ def load_settings() -> Settings:
         return Settings()
     except ValidationError as error:
         exit_with("; ".join(map(describe, error.errors())))
+    except UnicodeError:
+        exit_with("Invalid .env: expected a text file in UTF-8")
 #{% if cookiecutter.__uses.tokens %}
 
 
@@ -160,8 +171,8 @@ def require_authentication(settings: Settings, host: str) -> None:
     """Exit the process if other machines can reach `host` and nothing authenticates them."""
     if not (settings.api_tokens or settings.allow_anonymous or is_loopback(host)):
         exit_with(
-            f"Invalid HOST={host!r}: expected 127.0.0.1, or API_TOKENS "
-            f"(`{{ cookiecutter.project_slug }} token {' '.join(Scope)}` generates one), "
-            "or ALLOW_ANONYMOUS=true behind a proxy that authenticates"
+            f"Invalid HOST={host!r}: expected 127.0.0.1, since nothing authenticates clients; "
+            f"set API_TOKENS (`{{ cookiecutter.project_slug }} token {' '.join(Scope)}` generates "
+            "one), or ALLOW_ANONYMOUS=true behind an authenticating proxy"
         )
 #{% endif %}

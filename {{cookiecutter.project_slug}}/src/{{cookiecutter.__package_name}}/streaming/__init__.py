@@ -14,15 +14,22 @@ from .access.tokens import Scope as Scope
 from .events.broker import EARLIEST as EARLIEST
 from .events.broker import TopicFinished as TopicFinished
 from .events.jobs import Jobs as Jobs
+from .events.response import EventStreamResponse as EventStreamResponse
 from .events.routes import BODY_ERRORS as BODY_ERRORS
 from .events.routes import BrokerDep as BrokerDep
 from .events.routes import EventName as EventName
 from .events.routes import Topic as Topic
 from .events.routes import Topics as Topics
 #{% endif %}
+#{% if cookiecutter.__uses.csv %}
+from .exports.csv import CSVResponse as CSVResponse
+#{% endif %}
 #{% if cookiecutter.__uses.exports %}
 from .exports.database import Samples as Samples
 from .exports.export import Export as Export
+#{% endif %}
+#{% if cookiecutter.__uses.ndjson %}
+from .exports.ndjson import NDJSONResponse as NDJSONResponse
 #{% endif %}
 from .openapi import retry_later as retry_later
 from .openapi import stream_responses as stream_responses

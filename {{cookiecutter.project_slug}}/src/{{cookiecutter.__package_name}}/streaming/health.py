@@ -1,9 +1,9 @@
-"""The health check."""
+"""The health checks: of the process, of the service, and of its readiness."""
 
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 from fastapi import APIRouter, HTTPException, Request
 from pydantic import BaseModel
@@ -15,7 +15,14 @@ from .problems import Unavailable
 
 logger = logging.getLogger(__name__)
 
+#{% if cookiecutter.__uses.tokens %}
+router = APIRouter(tags=["health"], dependencies=[PUBLIC])
+#{% else %}
 router = APIRouter(tags=["health"])
+#{% endif %}
+UNAVAILABLE: dict[int | str, dict[str, Any]] = {
+    503: {"description": "The database or the event broker is unavailable."}
+}
 
 
 class Health(BaseModel):
@@ -48,13 +55,21 @@ class HealthCheck:
             await check()
 
 
-@router.get(
-    "/health",
-#{% if cookiecutter.__uses.tokens %}
-    dependencies=[PUBLIC],
-#{% endif %}
-    responses={503: {"description": "The database or the event broker is unavailable."}},
-)
+@router.get("/live")
+async def get_live() -> Health:
+    """Return 200: the process responds."""
+    return Health()
+
+
+@router.get("/ready", responses=UNAVAILABLE)
+async def get_ready(request: Request) -> Health:
+    """Return 200 if the service is available and does not shut down."""
+    if request.app.state.streams.draining:
+        raise HTTPException(503, "The server is shutting down.")
+    return await get_health(request)
+
+
+@router.get("/health", responses=UNAVAILABLE)
 async def get_health(request: Request) -> Health:
     """Return 200 if the database and the event broker are available."""
     health_check: HealthCheck = request.app.state.health_check

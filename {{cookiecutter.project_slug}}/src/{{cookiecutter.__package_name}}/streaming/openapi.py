@@ -58,7 +58,9 @@ class StreamingAPI(FastAPI):
                         response["content"] = problem
                     for content in response.get("content", {}).values():
                         if "itemSchema" in content:
-                            content.pop("schema", None)
+                            schema = content.pop("schema", {})
+                            schema.pop("title", None)  # of FastAPI: "Response 200 …"
+                            content["itemSchema"] = content["itemSchema"] or schema
 #{% if cookiecutter.__uses.tokens %}
                 if not self.state.settings.api_tokens:
                     operation.pop("security", None)
@@ -81,8 +83,19 @@ def stream_responses(
             shown = {"summary": "On the wire", "serializedValue": example}
             content[media_type]["examples"] = {"wire": shown}
             wire += f"\n\n```text\n{example.strip()}\n```"
+    return {200: {"description": description + wire, "content": content}, **stream_errors()}
+
+
+def item_responses(media_type: str, status: int, item: Any) -> dict[int | str, dict[str, Any]]:
+    """Return the `responses` of a route that streams items of the type `item`."""
+    # FastAPI merges the schema of `model` into its own, of text: `None` leaves its type out.
+    content = {media_type: {"schema": {"type": None}, "itemSchema": {}}}
+    return {status: {"model": item, "content": content}, **stream_errors()}
+
+
+def stream_errors() -> dict[int | str, dict[str, Any]]:
+    """Return the documentation of the errors of streams."""
     return {
-        200: {"description": description + wire, "content": content},
         429: retry_later("The client has too many open streams."),
         503: retry_later("The stream cannot be started now."),
     }

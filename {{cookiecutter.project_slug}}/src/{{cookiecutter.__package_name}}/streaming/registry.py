@@ -8,11 +8,15 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 from time import monotonic
 from types import FrameType
 from typing import Any, NamedTuple
 
 from starlette.exceptions import HTTPException
+
+UNKNOWN = "unknown"
+"""The client of a socket file, whose address a proxy may know."""
 
 
 class Reason(StrEnum):
@@ -131,12 +135,14 @@ class Stream:
 class Streams:
     """Admits streams, and drains them on shutdown.
 
+    A client is an IPv4 address or an IPv6 network of 64 bits, of which one customer has all.
     `send_timeout`, `max_seconds` (0: no limit) and `grace` are in seconds.
     """
 
     send_timeout: float
     max_seconds: float
     max_per_client: int
+    max_streams: int = 10_000
     grace: float
     draining: bool = field(default=False, init=False)
     _open: set[Stream] = field(default_factory=set, init=False)
@@ -144,13 +150,18 @@ class Streams:
 
     @contextmanager
     def admit(self, client: str, *, endless: bool) -> Iterator[Stream]:
-        """Yield a new stream of `client`.
+        """Yield a new stream of `client`, the address of a client or `UNKNOWN`.
 
-        Raises `HTTPException`: 503 while draining, 429 if `client` has too many open streams.
+        Raises `HTTPException`: 503 while draining or with too many open streams, 429 if `client`
+        has too many.
         """
         if self.draining:
             raise HTTPException(503, "The server is shutting down.", {"Retry-After": "1"})
-        if self._clients[client] >= self.max_per_client:
+        if len(self._open) >= self.max_streams:
+            detail = f"Too many open streams: the limit is {self.max_streams}."
+            raise HTTPException(503, detail, {"Retry-After": "5"})
+        client = network_of(client)
+        if client != UNKNOWN and self._clients[client] >= self.max_per_client:
             detail = f"Too many open streams: the limit is {self.max_per_client} per client."
             raise HTTPException(429, detail, {"Retry-After": "5"})
         stream = Stream(self, endless=endless)
@@ -174,6 +185,23 @@ class Streams:
     def _end(streams: set[Stream]) -> None:
         for stream in list(streams):
             stream.end(Reason.SHUTDOWN)
+
+
+def parse_address(host: str) -> IPv4Address | IPv6Address | None:
+    """Return the IP address that `host` is; `None` for a name."""
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return None
+    return getattr(address, "ipv4_mapped", None) or address
+
+
+def network_of(host: str) -> str:
+    """Return the network of an IPv6 address, else the address or name itself."""
+    address = parse_address(host)
+    if isinstance(address, IPv6Address):
+        return str(IPv6Network((int(address), 64), strict=False))
+    return str(address or host)
 
 
 @contextmanager

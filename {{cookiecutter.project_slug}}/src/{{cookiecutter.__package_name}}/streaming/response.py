@@ -2,16 +2,18 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Iterator, Mapping
 from contextlib import suppress
 from time import monotonic
 from typing import Any, ClassVar
 
 from anyio import CancelScope, move_on_after
+from fastapi.routing import _get_scope_effective_route_context
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
+from .generators import ItemFormat
 #{% if cookiecutter.__uses.request_id %}
 from .headers import request_id
 #{% endif %}
@@ -22,6 +24,7 @@ logger = logging.getLogger(__name__)
 CLOSE_SECONDS = 1.0
 RETRY_LATER = {"Retry-After": "5"}
 LAST_CHUNK = Chunk(b"", 0)
+MAX_PIECE = 256 * 1024
 
 
 class StreamAborted(Exception):
@@ -36,8 +39,10 @@ class StreamResponse(Response):
     logged with its reason. A subclass that has no chunks overrides `send_body`.
     """
 
-    items_name: ClassVar[str] = "items"
+    items_name = "items"
     """What the log calls the items of a chunk."""
+    raised: type[Exception] = HTTPException
+    """The failures before the first chunk that are raised instead of a 503."""
     endless: ClassVar[bool] = False
     """Whether the stream waits for events, and so ends as soon as the server shuts down."""
     chunks: AsyncGenerator[Chunk, None]
@@ -46,10 +51,11 @@ class StreamResponse(Response):
         self,
         chunks: AsyncGenerator[Chunk, None] | None = None,
         headers: Mapping[str, str] | None = None,
+        status_code: int = 200,
     ) -> None:
         if chunks:
             self.chunks = chunks
-        self.status_code = 200
+        self.status_code = status_code
         self.background = None
         # With buffering on, nginx reads a whole stream ahead of a client that reads nothing.
         self.init_headers({"X-Accel-Buffering": "no", **(headers or {})})
@@ -63,9 +69,13 @@ class StreamResponse(Response):
             await send(self._start())
             await send({"type": "http.response.body"})
             return
+        if scope.get("http_version") == "1.0":
+            # Its only sign of a failed transfer is the length, which a stream does not have.
+            raise HTTPException(505, "A stream expects HTTP/1.1 or later.")
         streams: Streams = scope["app"].state.streams
         client = scope["client"][0] if scope.get("client") else "unknown"
         with streams.admit(client, endless=self.endless) as stream:
+            stream.connection = connection_of(receive)
             try:
                 async with stream.running():
                     await self.send_body(stream, receive, send)
@@ -95,22 +105,23 @@ class StreamResponse(Response):
         # waits would block the event loop.
         await asyncio.sleep(0)
         stream.raise_if_ended()
-        try:
-            async with asyncio.timeout(stream.send_timeout):
-                if not stream.started:
-                    stream.started = True
-                    await send(self._start())
-                await send(body_message(chunk))
-        except TimeoutError:
-            raise SlowReader from None
-        stream.count(chunk)
+        for piece in pieces(chunk):
+            try:
+                async with asyncio.timeout(stream.send_timeout):
+                    if not stream.started:
+                        stream.started = True
+                        await send(self._start())
+                    await send(body_message(piece))
+            except TimeoutError:
+                raise SlowReader from None
+            stream.count(piece)
 
     async def _close(self, stream: Stream, receive: Receive, send: Send) -> None:
         """Close a stream that has not ended by itself: in order if the format can, else visibly."""
         if stream.reason in (None, Reason.COMPLETE, Reason.CLIENT_DISCONNECT):
             return
         if not stream.started:
-            if isinstance(stream.failure, HTTPException):
+            if isinstance(stream.failure, self.raised):
                 raise stream.failure
             detail = "The stream could not be started."
             raise HTTPException(503, detail, RETRY_LATER) from stream.failure
@@ -133,8 +144,9 @@ class StreamResponse(Response):
         }
 
     def _log_end(self, scope: Scope, stream: Stream) -> None:
-        # An exception that becomes an answer, a 404 for example, is no fault of the service.
-        fault = None if isinstance(stream.failure, HTTPException) else stream.failure
+        # An exception that is raised becomes an answer, a 404 for example, or is logged elsewhere.
+        is_raised = not stream.started and isinstance(stream.failure, self.raised)
+        fault = None if is_raised else stream.failure
         logger.log(
             logging.ERROR if fault else logging.INFO,
 #{% if cookiecutter.__uses.request_id %}
@@ -143,7 +155,7 @@ class StreamResponse(Response):
 #{% else %}
             "stream ended route=%s %s=%d bytes=%d seconds=%.3f reason=%s",
 #{% endif %}
-            getattr(scope.get("route"), "path", "-"),
+            getattr(_get_scope_effective_route_context(scope) or scope.get("route"), "path", "-"),
             self.items_name,
             stream.items,
             stream.bytes,
@@ -153,10 +165,26 @@ class StreamResponse(Response):
         )
 
 
+class ItemsResponse(StreamResponse):
+    """A stream that a path operation can yield, item by item."""
+
+    media_type: str
+    item_format: ClassVar[type[ItemFormat]]
+
+
 def body_message(chunk: Chunk) -> Message:
     """Return the ASGI message that sends `chunk`."""
     more = chunk is not LAST_CHUNK
     return {"type": "http.response.body", "body": chunk.data, "more_body": more}
+
+
+def pieces(chunk: Chunk) -> Iterator[Chunk]:
+    """Yield the parts of a chunk, each of which has the time limit of a send."""
+    rest = chunk
+    while len(rest.data) > MAX_PIECE:
+        yield Chunk(rest.data[:MAX_PIECE], 0)
+        rest = Chunk(rest.data[MAX_PIECE:], rest.items)
+    yield rest
 
 
 async def until_disconnected(receive: Receive) -> None:
@@ -175,17 +203,25 @@ async def end_on_disconnect(receive: Receive, stream: Stream) -> None:
         stream.end(Reason.CLIENT_DISCONNECT)
 
 
+def connection_of(receive: Receive) -> Any:
+    """Return the server's object of a request, which has the `transport`; `None` if unknown.
+
+    uvicorn's `receive` is a method of it; FastAPI's limit on request bodies wraps that in another
+    object of the same shape.
+    """
+    owner: Any = getattr(receive, "__self__", None)
+    while owner is not None and getattr(owner, "transport", None) is None:
+        owner = getattr(getattr(owner, "receive", None), "__self__", None)
+    return owner
+
+
 def abort_connection(receive: Receive) -> bool:
     """Close the connection at once and discard what was not sent; return whether it was found.
 
-    ASGI has no message for this. uvicorn's `receive` is a method of the object that holds the
-    transport; FastAPI's limit on request bodies wraps it in another object of the same shape.
+    ASGI has no message for this.
     """
-    owner: Any = getattr(receive, "__self__", None)
-    while owner is not None:
-        transport: Any = getattr(owner, "transport", None)
-        if transport is not None:
-            transport.abort()
-            return True
-        owner = getattr(getattr(owner, "receive", None), "__self__", None)
-    return False
+    connection = connection_of(receive)
+    if connection is None:
+        return False
+    connection.transport.abort()
+    return True

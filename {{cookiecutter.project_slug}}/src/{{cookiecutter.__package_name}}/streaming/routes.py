@@ -1,18 +1,34 @@
-"""The route class of the service: what is checked before a path operation runs."""
+"""The route class of the service: checks of requests, and path operations that yield."""
 
 from collections.abc import Callable, Coroutine
-from typing import Any
+from functools import update_wrapper
+from inspect import Parameter
+from typing import Annotated, Any
 
-from fastapi import HTTPException, Request, Response
-from fastapi._compat import field_annotation_is_sequence
-from fastapi.routing import APIRoute
+from fastapi import Depends, HTTPException, Request, Response
+from fastapi._compat import field_annotation_is_sequence, lenient_issubclass
+from fastapi.dependencies.models import Dependant, _is_async_gen_callable, _is_gen_callable
+from fastapi.dependencies.utils import (
+    get_stream_item_type,
+    get_typed_return_annotation,
+    get_typed_signature,
+)
+from fastapi.routing import APIRoute, _effective_route_context_var
 #{% if cookiecutter.__uses.sse %}
 from starlette.types import Message
 #{% endif %}
-#{% if cookiecutter.__uses.tokens %}
 
+#{% if cookiecutter.__uses.tokens %}
 from .access.dependencies import Requires
 #{% endif %}
+from .generators import ItemFormat
+from .openapi import item_responses
+from .response import ItemsResponse, StreamResponse
+
+HINT = "`/docs` shows a response when it is complete: use `curl -N` for a stream without an end."
+OPTION = "response_model_"
+CONTEXT = "_stream_context"
+"""The parameter of a streamed path operation with its request and its response."""
 
 
 class StreamRoute(APIRoute):
@@ -25,14 +41,30 @@ class StreamRoute(APIRoute):
     The body is limited to `max_event_bytes`.
 #{% endif %}
     A query parameter with one value must not be sent twice: servers differ in which they use.
+
+    A path operation that yields streams items of the annotated type in the format of its
+    `response_class`. Raises `ValueError` for one that cannot.
     """
+
+    def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
+        if _is_gen_callable(endpoint) or _is_async_gen_callable(endpoint):
+            try:
+                endpoint = streamed(endpoint, options)
+            except ValueError as error:
+                raise ValueError(f"Invalid route {path!r}: {error}") from None
+        super().__init__(path, endpoint, **options)
+        if lenient_issubclass(self.response_class, StreamResponse):
+            self.description = f"{self.description}\n\n{HINT}".lstrip()
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """Return the handler of the route."""
         handler = super().get_route_handler()
-        single = single_parameters(self)
+        # FastAPI calls this again for each router that includes the route.
+        included = _effective_route_context_var.get()
+        route = included if included and included.original_route is self else self
+        single = single_parameters(route.dependant)
 #{% if cookiecutter.__uses.tokens %}
-        calls = [each.dependency for each in self.dependencies]
+        calls = [each.dependency for each in route.dependencies]
         rules = [call for call in calls if isinstance(call, Requires)]
 #{% endif %}
 
@@ -54,9 +86,64 @@ class StreamRoute(APIRoute):
         return handle
 
 
-def single_parameters(route: APIRoute) -> list[str]:
+def streamed(endpoint: Callable[..., Any], options: dict[str, Any]) -> Callable[..., Any]:
+    """Return a path operation that streams what `endpoint` yields; complete its `options`.
+
+    Raises `ValueError`.
+    """
+    response_class = options.get("response_class")
+    if not lenient_issubclass(response_class, ItemsResponse):
+        expected = " or ".join(each.__name__ for each in ItemsResponse.__subclasses__())
+        got = getattr(response_class, "__name__", "none")
+        raise ValueError(f"expected response_class={expected} for a generator, got {got}")
+    if options.get("response_model"):
+        raise ValueError("expected no response_model for a generator, annotate what it yields")
+    item_type = get_stream_item_type(get_typed_return_annotation(endpoint))
+    item_type = Any if item_type is None else item_type
+    of_items = {
+        name.removeprefix(OPTION): value for name, value in options.items() if OPTION in name
+    }
+    item_format: ItemFormat = response_class.item_format(item_type, **of_items)
+    status = options["status_code"] = int(options.get("status_code") or 200)
+    responses = item_responses(response_class.media_type, status, item_format.documented)
+    given = options.get("responses") or {}
+    options["responses"] = responses | given | {status: responses[status] | given.get(status, {})}
+
+    async def stream(**values: Any) -> Response:
+        request, given = values.pop(CONTEXT)
+        chunks = item_format.chunks(endpoint(**values), request.app.state.settings)
+        response: ItemsResponse = response_class(chunks, None, given.status_code or status)
+        response.items_name = "items"
+        # As in any route, an exception before the headers has its handler, or is a 500.
+        response.raised = Exception
+        for name in given.headers:
+            del response.headers[name]
+        response.raw_headers += given.raw_headers
+        return response
+
+    context = Parameter(
+        CONTEXT,
+        Parameter.POSITIONAL_OR_KEYWORD,
+        annotation=Annotated[tuple[Request, Response], Depends(get_context)],
+    )
+    signature = get_typed_signature(endpoint)
+    operation: Any = update_wrapper(stream, endpoint)
+    # With this, FastAPI would find the generator.
+    del operation.__wrapped__
+    operation.__signature__ = signature.replace(
+        parameters=[context, *signature.parameters.values()]
+    )
+    return stream
+
+
+async def get_context(request: Request, response: Response) -> tuple[Request, Response]:
+    """Return the request, and the status and headers that dependencies have set."""
+    return request, response
+
+
+def single_parameters(dependant: Dependant) -> list[str]:
     """Return the names of the query parameters that take one value, those of dependencies too."""
-    dependants = [route.dependant]
+    dependants = [dependant]
     for dependant in dependants:
         dependants.extend(dependant.dependencies)
     return [

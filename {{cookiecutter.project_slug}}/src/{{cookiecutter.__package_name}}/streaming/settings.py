@@ -8,10 +8,8 @@ from pathlib import Path
 #{% endif %}
 from typing import Annotated, Any, NoReturn
 
-#{% if cookiecutter.__uses.tokens and cookiecutter.__uses.client %}
+#{% if cookiecutter.__uses.tokens %}
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
-#{% elif cookiecutter.__uses.tokens %}
-from pydantic import AfterValidator, BeforeValidator, Field
 #{% elif cookiecutter.__uses.origins %}
 from pydantic import AfterValidator, BeforeValidator
 #{% elif cookiecutter.__uses.exports %}
@@ -30,16 +28,20 @@ from sqlalchemy.exc import ArgumentError
 from uvicorn.config import STARTUP_FAILURE
 #{% if cookiecutter.__uses.tokens %}
 
-from .access.hosts import host_name, parse_address
+from .access.hosts import host_name
 #{% if cookiecutter.__uses.client %}
 from .access.tokens import B64TOKEN, Scope, parse_tokens
 #{% else %}
 from .access.tokens import Scope, parse_tokens
 #{% endif %}
+from .registry import parse_address
 #{% endif %}
 
 SECRET = re.compile("KEY|PASSWORD|SECRET|TOKEN|URL")
 """Names of settings whose values may contain credentials."""
+#{% if cookiecutter.__uses.tokens %}
+MIN_SECRET = 32
+#{% endif %}
 #{% if cookiecutter.__uses.exports %}
 
 
@@ -130,6 +132,16 @@ HostNames = Annotated[
 TokenScopes = Annotated[
     dict[str, frozenset[Scope]], NoDecode, BeforeValidator(parse_tokens), Field(repr=False)
 ]
+
+
+def validate_secret(secret: SecretStr | None) -> SecretStr | None:
+    """Return `secret`, `None` if it is empty. Raises `ValueError` if it can be guessed."""
+    if secret and len(secret) < MIN_SECRET:
+        raise ValueError(f"expected at least {MIN_SECRET} characters")
+    return secret or None
+
+
+Secret = Annotated[SecretStr | None, AfterValidator(validate_secret)]
 #{% if cookiecutter.__uses.client %}
 
 

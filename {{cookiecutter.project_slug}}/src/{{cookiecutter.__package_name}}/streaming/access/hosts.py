@@ -1,21 +1,30 @@
 """Protection of a service without tokens: only this machine, and no DNS rebinding."""
 
+import re
 from collections.abc import Collection
-from ipaddress import IPv4Address, IPv6Address, ip_address
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from ..origins import HEALTH_PATH
+from ..origins import is_health_check, rejection
 from ..problems import ProblemResponse
+from ..registry import parse_address
+
+# Headers in which proxies name the client: `X-Real-IP`, `CF-Connecting-IP`, `True-Client-IP`.
+CLIENT_ADDRESS = re.compile(
+    ".*(forwarded-for|(client|connecting|connection|real|remote|socket|source|user)-?ip(v6)?"
+    "|(external|remote|viewer)-addr(ess)?)"
+)
+PROXY = {"cdn-loop", "forwarded", "via"}
+"""Other headers of proxies."""
 
 
 class HostMiddleware:
     """Rejects requests for other host names and, if `local_only`, from other machines.
 
     A web page can point its own host name at this machine (DNS rebinding): with `local_only` and
-    without `hosts` only host names of this machine are accepted. `/health` is always open.
+    without `hosts` only host names of this machine are accepted. Health checks are always open.
     """
 
     def __init__(self, app: ASGIApp, *, local_only: bool, hosts: Collection[str]) -> None:
@@ -25,20 +34,21 @@ class HostMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         problem = None if scope["type"] == "lifespan" else self._problem(scope)
-        await (problem or self.app)(scope, receive, send)
+        app = rejection(problem, scope) if problem else self.app
+        await app(scope, receive, send)
 
     def _problem(self, scope: Scope) -> ProblemResponse | None:
-        if scope["path"].removeprefix(scope.get("root_path", "")) == HEALTH_PATH:
+        if is_health_check(scope):
             return None
         headers = Headers(scope=scope)
         host = host_name(headers.get("host", ""))
         if (self._hosts and host not in self._hosts) or (headers.get("host") and not host):
             return ProblemResponse(400, "Invalid Host header.")
         if self._local_only and not is_local(scope, headers):
-            detail = "Without API_TOKENS the service accepts requests of its own machine only."
+            detail = "Only local requests are accepted. Set API_TOKENS to allow remote clients."
             return ProblemResponse(403, detail)
         if self._local_only and not self._hosts and is_public_name(host):
-            detail = "Without API_TOKENS or ALLOWED_HOSTS the service accepts localhost only."
+            detail = "Only localhost is accepted. Set API_TOKENS or ALLOWED_HOSTS for other names."
             return ProblemResponse(403, detail)
         return None
 
@@ -51,10 +61,13 @@ def is_local(scope: Scope, headers: Headers) -> bool:
     client: tuple[str, int] | None = scope.get("client")
     if client is None:
         return False
-    forwarded = ",".join(headers.getlist("x-forwarded-for"))
-    if not forwarded:
-        return is_loopback(client[0]) or parse_address(client[0]) is None
-    hops = [parse_address(hop.strip()) for hop in (client[0], *forwarded.split(","))]
+    named = [value for name, value in headers.items() if CLIENT_ADDRESS.fullmatch(name)]
+    if not PROXY.isdisjoint(headers):
+        return False
+    if not named:
+        is_own = is_loopback(client[0]) or parse_address(client[0]) is None
+        return is_own and not any(name.startswith("x-forwarded") for name in headers)
+    hops = [parse_address(hop.strip()) for hop in (client[0], *",".join(named).split(","))]
     return all(hop is not None and hop.is_loopback for hop in hops)
 
 
@@ -64,15 +77,6 @@ def host_name(host: str) -> str:
         return urlsplit(f"//{host}").hostname or ""
     except ValueError:
         return ""
-
-
-def parse_address(host: str) -> IPv4Address | IPv6Address | None:
-    """Return the IP address that `host` is; `None` for a name."""
-    try:
-        address = ip_address(host)
-    except ValueError:
-        return None
-    return getattr(address, "ipv4_mapped", None) or address
 
 
 def is_loopback(host: str) -> bool:

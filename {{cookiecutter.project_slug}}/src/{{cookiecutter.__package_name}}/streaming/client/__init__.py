@@ -37,28 +37,31 @@ from ..events.wire import require_topic
 from ..exports.export import Export
 #{% endif %}
 #{% if cookiecutter.__uses.exports %}
-from .download import READ_TIMEOUT_SECONDS, STDOUT, Download
+from .download import READ_TIMEOUT_SECONDS, STDOUT, Download, Received
 from .formats import FORMATS
 #{% endif %}
 #{% if cookiecutter.__uses.sse %}
 from .position import Position
-from .service import ClientError, ServiceSettings, connect, describe_error
+from .service import DEFAULT_URL, ClientError, ServiceSettings, connect, describe_error, printable
 from .tail import Tail, printer
 #{% else %}
-from .service import ClientError, ServiceSettings, connect
+from .service import DEFAULT_URL, ClientError, ServiceSettings, connect, printable
 #{% endif %}
 
-URL = Annotated[str | None, typer.Option(help="URL of the service [http://HOST:PORT]")]
+URL = Annotated[str | None, typer.Option(help=f"URL of the service [API_URL, else {DEFAULT_URL}]")]
 LoadSettings = Callable[[], ServiceSettings]
 
 
 @contextmanager
 def exit_on_error() -> Iterator[None]:
-    """Exit with status 1 and one line on stderr for a `ClientError`."""
+    """Exit with status 1 and one line on stderr for a `ClientError`.
+
+    It may contain what a server sent, so the line cannot control the terminal.
+    """
     try:
         yield
     except ClientError as error:
-        print(error, file=sys.stderr)
+        print(printable(str(error)), file=sys.stderr)
         raise typer.Exit(1) from error
 
 
@@ -155,8 +158,18 @@ def add_export(cli: typer.Typer, load_settings: LoadSettings, exports: dict[str,
             typer.Option(help=f"{' or '.join(FORMATS)} [the extension of FILE, else the first]"),
         ] = None,
         url: URL = None,
-        after: Annotated[str | None, typer.Option(help="Start after the row with this key")] = None,
+        after: Annotated[
+            str | None,
+            typer.Option(help="Start after the row with this key, of several columns as JSON"),
+        ] = None,
         limit: Annotated[int | None, typer.Option(min=0, help="Maximum number of rows")] = None,
+        columns: Annotated[
+            str | None, typer.Option(metavar="A,B", help="Columns, separated by commas [all]")
+        ] = None,
+        filters: Annotated[
+            list[str] | None,
+            typer.Option("--filter", metavar="NAME=VALUE", help="Rows with this value only"),
+        ] = None,
         resume: Annotated[
             bool, typer.Option("--resume", help="Continue a broken transfer")
         ] = False,
@@ -170,7 +183,18 @@ def add_export(cli: typer.Typer, load_settings: LoadSettings, exports: dict[str,
             chosen = format or (suffix if suffix in FORMATS else next(iter(FORMATS)))
             if chosen not in FORMATS:
                 raise ClientError(f"Invalid --format={chosen!r}: expected {' or '.join(FORMATS)}.")
-            path = f"/export/{quote(name)}.{chosen}"
-            download = Download(client, path, FORMATS[chosen], exports[name].key.key, file)
+            params = [("columns", columns)] if columns is not None else []
+            params += [parse_filter(each, exports[name]) for each in filters or []]
+            received = Received(FORMATS[chosen], list(exports[name].key))
+            download = Download(client, f"/export/{quote(name)}.{chosen}", params, received, file)
             print(download.run(after=after, limit=limit, resume=resume), file=sys.stderr)
+
+
+def parse_filter(text: str, export: Export) -> tuple[str, str]:
+    """Return the name and the value in `NAME=VALUE`. Raises `ClientError`."""
+    name, separator, value = text.partition("=")
+    if not separator or name not in export.filters:
+        expected = " or ".join(f"{each}=VALUE" for each in export.filters) or "no filter"
+        raise ClientError(f"Invalid --filter={text!r}: expected {expected}.")
+    return name, value
 #{% endif %}

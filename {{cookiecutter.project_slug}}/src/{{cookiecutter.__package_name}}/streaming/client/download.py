@@ -1,12 +1,14 @@
 """Downloading an export: complete, or visibly broken and resumable."""
 
+import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from shlex import quote
 from time import monotonic
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 import httpx2
 from rich.console import Console
@@ -19,6 +21,7 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
+from .files import exclusive, private, publish
 from .formats import Format
 from .service import ClientError, describe_error
 
@@ -27,81 +30,129 @@ STDOUT = "-"
 BLOCK = 1 << 20
 
 
-class Received:
-    """Splits the received bytes into complete rows; `key` is the column that resumes an export."""
+class Checkpoint(NamedTuple):
+    """A row after which an export can be resumed: `after` is its key as the route takes it."""
 
-    def __init__(self, format: Format, key: str) -> None:
+    rows: int
+    bytes: int
+    after: str | None
+
+
+START = Checkpoint(0, 0, None)
+
+
+class Received:
+    """Splits the received bytes into complete rows; `key` names the columns of the key."""
+
+    def __init__(self, format: Format, key: Sequence[str]) -> None:
         self.rows = 0
         self.bytes = 0
         """Number of bytes of complete rows, with the header."""
+        self.checkpoint = START
         self._format = format
         self._key = key
-        self._header: bytes | None = None
+        self._header = b""
         self._expects_header = format.has_header
-        self._last_row = b""
-        self._rest = b""
-
-    @property
-    def last_key(self) -> str | None:
-        """The key of the last complete row; `None` before the first."""
-        if not self._last_row:
-            return None
-        return self._format.key(self._header or b"", self._last_row, self._key)
+        self._columns: list[str] = []
+        self._rest: list[bytes] = []
+        """The pieces of an incomplete row, joined only once."""
+        self._in_quotes = False
 
     @property
     def is_complete(self) -> bool:
         """Whether the last row is complete."""
-        return not self._rest and not self._expects_header
+        return not any(self._rest) and not self._expects_header
 
     def feed(self, data: bytes) -> bytes:
-        """Return the rows that `data` completes, after the header if it is the first one.
+        """Return the rows that `data` completes, after the header if they are the first.
 
-        Raises `ClientError` if a resumed transfer has another header.
+        Raises `ClientError` if a row is not of the format, or has other columns than those before.
         """
-        data = self._rest + data
-        start = end = 0
-        match = self._format.row.match
-        if self._expects_header and (header := match(data)):
-            end = header.end()
-            if self._header is not None:
-                start = end
-                if self._header != header[0]:
-                    raise ClientError("The columns differ from those of the rows in the file.")
-            self._header = header[0]
+        ends = self._row_ends(data)
+        if not ends:
+            self._rest.append(data)
+            return b""
+        complete = b"".join([*self._rest, data[: ends[-1]]])
+        offset = len(complete) - ends[-1]
+        self._rest = [data[ends[-1] :]]
+        starts = [0, *(end + offset for end in ends[:-1])]
+        first = 0
+        if self._expects_header:
             self._expects_header = False
-        if not self._expects_header:
-            row = None
-            while following := match(data, end):
-                row, end = following, following.end()
-                self.rows += 1
-            if row:
-                self._last_row = row[0]
-        self._rest = data[end:]
-        self.bytes += end - start
-        return data[start:end]
+            self._header = complete[: ends[0] + offset]
+            # The header of a resumed transfer is in the file already.
+            first = len(self._header) if self.bytes else 0
+            del starts[0]
+        self.rows += len(starts)
+        self.bytes += len(complete) - first
+        if starts:
+            self._inspect(complete[starts[-1] :])
+        return complete[first:]
 
-    def resume(self) -> None:
-        """Discard an incomplete row, and expect the header of another transfer."""
-        self._rest = b""
+    def rewind(self) -> None:
+        """Go back to the checkpoint, and expect the header of another transfer.
+
+        Raises `ClientError` if the rows have no key.
+        """
+        if self.rows and not set(self._key) <= set(self._columns):
+            raise ClientError("The rows have no key.")
+        self.rows, self.bytes, _ = self.checkpoint
+        self._rest = []
+        self._in_quotes = False
         self._expects_header = self._format.has_header
+
+    def _row_ends(self, data: bytes) -> list[int]:
+        """Return where rows end in `data`, which follows the incomplete row."""
+        ends = []
+        end = data.find(b'"') + 1 if self._in_quotes else 0
+        if end or not self._in_quotes:
+            while row := self._format.row.match(data, end):
+                end = row.end()
+                ends.append(end)
+        if self._format.has_quotes:
+            before = self._in_quotes and not ends
+            quotes = data.count(b'"', ends[-1] if ends else 0)
+            self._in_quotes = (quotes + before) % 2 == 1
+        return ends
+
+    def _inspect(self, row: bytes) -> None:
+        """Check the last complete row; it is a checkpoint if its key is certain."""
+        try:
+            cells = self._format.cells(self._header, row)
+        except ValueError as error:
+            raise ClientError("The rows are not in the format of the export.") from error
+        columns = list(cells)
+        if self._columns not in ([], columns):
+            raise ClientError("The columns differ from those of the rows before.")
+        self._columns = columns
+        key = [cells.get(name) for name in self._key]
+        if None not in key:
+            after = key[0] if len(key) == 1 else json.dumps(key, ensure_ascii=False)
+            self.checkpoint = Checkpoint(self.rows, self.bytes, after)
 
 
 class Download:
     """Downloads the export at `path` into `target`, a file or `-` for stdout.
 
     Complete rows are collected in `target.part`, which is renamed when the export is complete.
-    Raises `ClientError` for an invalid target.
+    `params` are the filters and the columns. Raises `ClientError` for an invalid target.
     """
 
     def __init__(
-        self, client: httpx2.Client, path: str, format: Format, key: str, target: str
+        self,
+        client: httpx2.Client,
+        path: str,
+        params: Sequence[tuple[str, str]],
+        received: Received,
+        target: str,
     ) -> None:
         self._client = client
         self._path = path
-        self._received = Received(format, key)
+        self._params = params
+        self._received = received
         self._file: Path | None = None
         if target != STDOUT:
-            self._file = Path(target).resolve()
+            self._file = Path(os.path.realpath(target))
             if self._file.exists() and not self._file.is_file():
                 raise ClientError(f"Invalid FILE={target!r}: expected a regular file.")
 
@@ -117,38 +168,46 @@ class Download:
             return self._transfer(sys.stdout.buffer, after, limit)
         part = self._file.with_name(f"{self._file.name}.part")
         try:
-            with part.open("r+b" if resume and part.exists() else "w+b") as output:
-                self._read(output)
-                if self._received.last_key is not None:
-                    after = self._received.last_key
-                    limit = None if limit is None else max(0, limit - self._received.rows)
-                summary = self._transfer(output, after, limit)
-                os.fsync(output.fileno())
-            os.replace(part, self._file)
-        except ClientError:
-            if not self._received.bytes:
-                part.unlink()
-            raise
+            with exclusive(part):
+                try:
+                    with open(part, "a+b", opener=private) as output:
+                        if resume:
+                            self._read(part, output)
+                        output.truncate(self._received.bytes)
+                        if self._received.rows:
+                            after = self._received.checkpoint.after
+                            limit = None if limit is None else max(0, limit - self._received.rows)
+                        summary = self._transfer(output, after, limit)
+                        os.fsync(output.fileno())
+                    publish(part, self._file)
+                finally:
+                    if part.exists() and not part.stat().st_size:
+                        part.unlink()
         except OSError as error:
-            file = str(self._file)
-            raise ClientError(f"Cannot write FILE={file!r}: {error.strerror}.") from error
+            message = error.strerror or error
+            raise ClientError(f"Cannot write FILE={str(self._file)!r}: {message}.") from error
         return summary
 
-    def _read(self, output: BinaryIO) -> None:
-        """Read the rows in `output`, and cut off an incomplete one."""
-        while data := output.read(BLOCK):
-            self._received.feed(data)
-        output.truncate(self._received.bytes)
-        output.seek(self._received.bytes)
-        self._received.resume()
+    def _read(self, part: Path, output: BinaryIO) -> None:
+        """Read the rows of an earlier transfer up to the last after which it can be resumed."""
+        output.seek(0)
+        try:
+            while data := output.read(BLOCK):
+                self._received.feed(data)
+            self._received.rewind()
+        except ClientError as error:
+            message = f"Invalid --resume: {str(part)!r} has no rows of this export with its key."
+            raise ClientError(message) from error
 
     def _transfer(self, output: BinaryIO, after: str | None, limit: int | None) -> str:
         started, before = monotonic(), self._received.rows
         options = {"after": after, "limit": limit}
-        params = {name: value for name, value in options.items() if value is not None}
+        params = [(name, str(value)) for name, value in options.items() if value is not None]
         try:
             with (
-                self._client.stream("GET", self._path, params=params) as response,
+                self._client.stream(
+                    "GET", self._path, params=[*self._params, *params]
+                ) as response,
                 progress_bar(quiet=self._file is None and sys.stdout.isatty()) as progress,
             ):
                 if response.status_code != 200:
@@ -171,12 +230,13 @@ class Download:
     def _broken(self, reason: str) -> str:
         """Describe how far a transfer got, and how to continue it."""
         message = f"The transfer broke after {self._received.rows} rows: {reason.rstrip('.')}."
-        key = self._received.last_key
-        if key is None:
-            return message
-        if self._file is None:
-            return f"{message} Continue with --after {key}."
-        return f"{message} Continue with --resume, or elsewhere with --after {key}."
+        rows, _, after = self._received.checkpoint
+        hints = []
+        if self._file and after is not None:
+            hints.append("--resume")
+        if rows == self._received.rows and after is not None:
+            hints.append(f"--after {quote(after)}")
+        return f"{message} Continue with {', or elsewhere with '.join(hints)}." if hints else message
 
 
 @contextmanager

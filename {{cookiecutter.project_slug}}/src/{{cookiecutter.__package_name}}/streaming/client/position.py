@@ -4,6 +4,7 @@ import os
 import re
 from pathlib import Path
 
+from .files import is_other_than_file, private
 from .service import ClientError
 
 ID = re.compile(r"[!-~]{1,256}")
@@ -21,6 +22,8 @@ class Position:
             raise ClientError(f"Invalid --after={id!r}: expected the id of an event.")
         self.id = id
         self._file = file
+        if file and is_other_than_file(file):
+            raise ClientError(f"Invalid --state={str(file)!r}: expected a regular file.")
         if file and file.exists():
             self.id = read(file)
 
@@ -32,7 +35,9 @@ class Position:
         if self._file:
             new = self._file.with_name(f"{self._file.name}.new")
             try:
-                new.write_text(f"{id}\n", encoding="ascii")
+                new.unlink(missing_ok=True)
+                with open(new, "x", encoding="ascii", opener=private) as output:
+                    output.write(f"{id}\n")
                 os.replace(new, self._file)
             except OSError as error:
                 message = f"Cannot write --state={str(self._file)!r}: {error.strerror}."

@@ -13,13 +13,15 @@ from rich.highlighter import JSONHighlighter
 from rich.text import Text
 
 from ..events.wire import DONE, READY, RESET, STREAM_ERROR, require_topic
-from .position import Position
-from .service import ClientError, describe_error
+from .position import ID, Position
+from .service import ClientError, describe_error, printable
 
 RETRY_SECONDS = 2.0
 """Reconnection time until the service sets another."""
-MAX_RETRY_SECONDS = 30.0
-CONTROL = re.compile(r"[\x7f-\x9f]")
+MIN_RETRY_SECONDS, MAX_RETRY_SECONDS = 0.1, 30.0
+MAX_WAIT_SECONDS = 3600.0
+"""Longest time that the service can set."""
+SECONDS = re.compile("[0-9]{1,9}")
 
 
 class Published(msgspec.Struct):
@@ -41,7 +43,15 @@ class Multiplexed(msgspec.Struct):
 class Failure(msgspec.Struct):
     """The data of a `stream-error`."""
 
-    title: str
+    title: str = "The stream failed."
+
+
+class Interrupted(Exception):
+    """A stream has failed; another may succeed after `seconds`."""
+
+    def __init__(self, reason: str, seconds: float = 0.0) -> None:
+        super().__init__(reason)
+        self.seconds = seconds
 
 
 Show = Callable[[Published], object]
@@ -73,7 +83,7 @@ class Tail:
     def run(self) -> None:
         """Return when all topics are finished.
 
-        Raises `ClientError` for permanent errors: a rejected request, or a `stream-error`.
+        Raises `ClientError` for permanent errors: a rejected request, or a topic that failed.
         """
         while True:
             try:
@@ -82,16 +92,15 @@ class Tail:
                 wait = self._retry
             except httpx2.SSEError as error:
                 raise ClientError(f"The response is not an event stream: {error}") from error
-            except httpx2.TransportError as error:
-                wait = self._retry_delay(str(error) or type(error).__name__)
-            except httpx2.HTTPStatusError as error:
-                after = error.response.headers.get("retry-after", "")
-                wait = self._retry_delay(str(error), int(after) if after.isdecimal() else 0)
+            except (httpx2.HTTPError, Interrupted) as error:
+                seconds = error.seconds if isinstance(error, Interrupted) else 0.0
+                wait = self._retry_delay(str(error) or type(error).__name__, seconds)
             sleep(wait)
 
     def _retry_delay(self, reason: str, at_least: float = 0.0) -> float:
         """Print the reason of a reconnection; return the seconds to wait before it."""
-        wait = max(at_least, min(MAX_RETRY_SECONDS, self._retry * 2.0**self._failures))
+        wait = min(MAX_RETRY_SECONDS, self._retry * 2.0 ** min(self._failures, 9))
+        wait = min(MAX_WAIT_SECONDS, max(at_least, self._retry, wait))
         self._failures += 1
         log(f"{reason} (reconnecting in {wait:g} s)")
         return wait
@@ -107,8 +116,9 @@ class Tail:
             if response.status_code == 204:
                 return True
             if response.status_code == 429 or response.status_code >= 500:
-                message = describe_error(response)
-                raise httpx2.HTTPStatusError(message, request=response.request, response=response)
+                after = response.headers.get("retry-after", "")
+                seconds = float(after) if SECONDS.fullmatch(after) else 0.0
+                raise Interrupted(describe_error(response), seconds)
             if response.status_code != 200:
                 raise ClientError(describe_error(response))
             for event in source:
@@ -118,12 +128,15 @@ class Tail:
 
     def _handle(self, event: httpx2.ServerSentEvent) -> None:
         if event.retry is not None:
-            self._retry = event.retry / 1000
+            seconds = min(event.retry, 1000 * MAX_WAIT_SECONDS) / 1000
+            self._retry = max(MIN_RETRY_SECONDS, seconds)
+        if event.id and not ID.fullmatch(event.id):
+            raise ClientError(f"Invalid id of an event: {event.id!r}.")
         if not event.data:  # as browsers do
             return
         # An event of the stream, not of a topic, has no new id.
         if event.event == STREAM_ERROR and event.id in ("", self._position.id):
-            raise ClientError(title(event.data))
+            raise Interrupted(title(event.data))
         published = None if event.event in (READY, RESET) else self._published(event)
         if published:
             self._show(published)
@@ -138,11 +151,13 @@ class Tail:
 
     def _published(self, event: httpx2.ServerSentEvent) -> Published:
         """Return a published event. Raises `ClientError` if its data is not that of the service."""
+        # A line end in JSON is white space.
+        data = event.data.replace("\n", " ")
         try:
             if len(self._topics) > 1:
-                message = msgspec.json.decode(event.data, type=Multiplexed)
+                message = msgspec.json.decode(data, type=Multiplexed)
             else:
-                raw = msgspec.json.decode(event.data, type=msgspec.Raw)
+                raw = msgspec.json.decode(data, type=msgspec.Raw)
                 message = Multiplexed(self._topics[0], raw)
         except msgspec.MsgspecError as error:
             raise ClientError(f"Invalid data of event {event.id}: {error}.") from error
@@ -150,13 +165,16 @@ class Tail:
 
 
 def title(data: str | msgspec.Raw) -> str:
-    """Return the title in the data of a `stream-error`."""
-    return msgspec.json.decode(data, type=Failure).title
+    """Return the title in the data of a `stream-error`, a general one if it has none."""
+    try:
+        return msgspec.json.decode(data, type=Failure).title
+    except msgspec.MsgspecError:
+        return Failure().title
 
 
 def log(message: str) -> None:
     """Print a message to stderr; stdout has events only."""
-    print(message, file=sys.stderr, flush=True)
+    print(printable(message), file=sys.stderr, flush=True)
 
 
 def printer(output: TextIO) -> Show:
@@ -167,10 +185,9 @@ def printer(output: TextIO) -> Show:
     highlight = JSONHighlighter()
 
     def show(event: Published) -> None:
-        # JSON escapes the other control characters.
-        data = CONTROL.sub(lambda found: f"\\u{ord(found[0]):04x}", bytes(event.data).decode())
-        line = Text.assemble((event.id, "dim"), " ", (event.topic, "cyan"), " ")
-        line.append(event.event, "bold").append(" ").append(highlight(data))
+        id, topic, name = map(printable, (event.id, event.topic, event.event))
+        line = Text.assemble((id, "dim"), " ", (topic, "cyan"), " ", (name, "bold"), " ")
+        line.append(highlight(printable(bytes(event.data).decode())))
         console.print(line, soft_wrap=True)
 
     return show
@@ -178,5 +195,6 @@ def printer(output: TextIO) -> Show:
 
 def print_line(output: TextIO, event: Published) -> None:
     """Print `event` as a line of JSON, and flush it."""
-    output.buffer.write(msgspec.json.encode(event) + b"\n")
+    line = printable(msgspec.json.encode(event).decode())
+    output.buffer.write(f"{line}\n".encode())
     output.buffer.flush()

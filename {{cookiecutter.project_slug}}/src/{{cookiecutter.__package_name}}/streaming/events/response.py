@@ -1,31 +1,127 @@
-"""The response that streams events to a browser's `EventSource` or any other client."""
+"""The responses that stream events to a browser's `EventSource` or any other client."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from secrets import randbelow
+from types import UnionType
+from typing import Annotated, Any, Union, get_args, get_origin
 
+import msgspec
 from anyio import CancelScope
+from fastapi.sse import _SSE_EVENT_SCHEMA, ServerSentEvent, format_sse_event
+from pydantic import GetJsonSchemaHandler, TypeAdapter
+from pydantic_core import CoreSchema
 from starlette.types import Receive, Send
 
+from ..generators import ItemFormat, Items, encoded
 #{% if cookiecutter.__uses.request_id %}
 from ..headers import request_id
 #{% endif %}
+from ..lines import escape_line_separators
 from ..registry import Chunk, Reason, Stream
-from ..response import StreamResponse, until_disconnected
+from ..response import ItemsResponse, until_disconnected
 from .broker import Broker
 from .fanout import Fanout, ObservedSend, Subscriber
 from .subscription import Subscription
-from .wire import RESET, STREAM_ERROR, encode_event, encode_json, encode_ready
+from .wire import (
+    HEARTBEAT,
+    RESET,
+    STREAM_ERROR,
+    encode_event,
+    encode_json,
+    encode_ready,
+    require_event_name,
+)
 
 RETRY_MILLISECONDS = 2000
+ANY: TypeAdapter[Any] = TypeAdapter(Any)
 
 
-class EventStreamResponse(StreamResponse):
-    """An endless stream of events, which clients resume by `Last-Event-ID`.
+class EventItems(ItemFormat):
+    """Items as the data of events; a `ServerSentEvent` has its own fields."""
+
+    def __init__(self, annotation: Any, **options: Any) -> None:
+        if get_origin(annotation) in (Union, UnionType):
+            types = [each for each in get_args(annotation) if each is not ServerSentEvent]
+            annotation = Union[tuple(types)]  # noqa: UP007
+        elif annotation is ServerSentEvent:
+            annotation = Any
+        super().__init__(annotation, **options)
+        self.documented = Annotated[annotation, EventSchema()]
+
+    def chunks(self, items: Items, settings: Any) -> AsyncGenerator[Chunk, None]:
+        return encoded(items, self.encode, settings.heartbeat_seconds)
+
+    def encode(self, items: Sequence[Any]) -> bytes:
+        if not items:
+            return HEARTBEAT
+        plain = [item for item in items if not isinstance(item, ServerSentEvent)]
+        json = escape_line_separators(self.json(self.validate(plain)))
+        data = iter(msgspec.json.decode(json, type=list[msgspec.Raw]))
+        return b"".join(
+            self.encode_event(item)
+            if isinstance(item, ServerSentEvent)
+            else b"data: %s\n\n" % next(data)
+            for item in items
+        )
+
+    def encode_event(self, event: ServerSentEvent) -> bytes:
+        """Return an event. Raises `ValueError` for an invalid name."""
+        if event.event is not None:
+            require_event_name(event.event)
+        data = event.raw_data
+        if event.data is not None:
+            json = ANY.dump_json(event.data, by_alias=True, fallback=self.options["fallback"])
+            data = escape_line_separators(json).decode()
+        fields = event.model_dump(include={"event", "id", "retry", "comment"})
+        return format_sse_event(data_str=data, **fields)
+
+
+class EventSchema:
+    """Documents a type as the data of an event."""
+
+    def __get_pydantic_json_schema__(
+        self, core_schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        data = {
+            "type": "string",
+            "contentMediaType": "application/json",
+            "contentSchema": handler(core_schema),
+        }
+        properties = {**_SSE_EVENT_SCHEMA["properties"], "data": data}
+        return {**_SSE_EVENT_SCHEMA, "required": ["data"], "properties": properties}
+
+
+class EventStreamResponse(ItemsResponse):
+    """A stream of events. One that does not complete ends with `stream-error`."""
+
+    media_type = "text/event-stream"
+    item_format = EventItems
+
+    def __init__(
+        self,
+        chunks: AsyncGenerator[Chunk, None] | None = None,
+        headers: Mapping[str, str] | None = None,
+        status_code: int = 200,
+    ) -> None:
+        super().__init__(chunks, {"Cache-Control": "no-cache", **(headers or {})}, status_code)
+
+    def closing(self, reason: Reason | None) -> bytes | None:
+        """Return what failed; a client that is too slow is cut off."""
+        if reason is Reason.SLOW_READER:
+            return None
+        problem = {"title": "The stream failed."}
+#{% if cookiecutter.__uses.request_id %}
+        problem["request_id"] = request_id.get()
+#{% endif %}
+        return encode_event(encode_json(problem), name=STREAM_ERROR)
+
+
+class TopicStreamResponse(EventStreamResponse):
+    """An endless stream of topics, which clients resume by `Last-Event-ID`.
 
     It starts with `ready`, and ends when all topics are finished.
     """
 
-    media_type = "text/event-stream"
     items_name = "events"
     endless = True
 
@@ -36,22 +132,16 @@ class EventStreamResponse(StreamResponse):
         topics: Sequence[str],
         last_event_id: str | None,
     ) -> None:
-        super().__init__(headers={"Cache-Control": "no-cache"})
+        super().__init__()
         self._broker = broker
         self._fanout = fanout
         self._topics = tuple(topics)
         self._last_event_id = last_event_id
 
     def closing(self, reason: Reason | None) -> bytes | None:
-        """Return when to reconnect, or what failed; a client that is too slow is cut off."""
-        if reason is Reason.SLOW_READER:
-            return None
-        if reason is Reason.ERROR:
-            problem = {"title": "The stream failed."}
-#{% if cookiecutter.__uses.request_id %}
-            problem["request_id"] = request_id.get()
-#{% endif %}
-            return encode_event(encode_json(problem), name=STREAM_ERROR)
+        """Return when to reconnect, unless the stream failed."""
+        if reason in (Reason.SLOW_READER, Reason.ERROR):
+            return super().closing(reason)
         # Jitter: otherwise all clients of a server that shuts down reconnect at the same time.
         return b"retry: %d\n\n" % (RETRY_MILLISECONDS // 2 + randbelow(RETRY_MILLISECONDS * 2))
 

@@ -14,7 +14,7 @@ from ..openapi import stream_responses
 from ..routes import StreamRoute
 from .broker import EARLIEST, Broker
 from .fanout import Fanout
-from .response import EventStreamResponse
+from .response import TopicStreamResponse
 from .wire import EVENT_NAME, RESERVED_NAMES, TOPIC
 
 EXAMPLE = """\
@@ -92,12 +92,12 @@ router = APIRouter(
 @router.get(
     "/events/{topic}",
     status_code=200,
-    response_class=EventStreamResponse,
+    response_class=TopicStreamResponse,
     responses={
         **stream_responses(
             "The events of one or several topics.",
             ServerSentEvent.model_json_schema(),
-            {EventStreamResponse.media_type: EXAMPLE},
+            {TopicStreamResponse.media_type: EXAMPLE},
         ),
         204: {"description": "All topics are finished, and their last events have been received."},
     },
@@ -126,4 +126,4 @@ async def stream_events(
     if await broker.is_over(topics, resume_after):
         return Response(status_code=204)
     fanout: Fanout = request.app.state.fanout
-    return EventStreamResponse(broker, fanout, topics, resume_after)
+    return TopicStreamResponse(broker, fanout, topics, resume_after)

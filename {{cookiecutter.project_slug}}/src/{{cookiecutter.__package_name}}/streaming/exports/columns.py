@@ -10,7 +10,8 @@ from uuid import UUID
 import msgspec
 import sqlalchemy as sa
 from pydantic import Field
-from sqlalchemy.types import TypeEngine
+from sqlalchemy.types import TypeEngine, UserDefinedType
+from sqlalchemy.util import method_is_overridden
 
 Convert = Callable[[Sequence[Any]], Sequence[Any]]
 """Returns the exported values of a column for those of the driver."""
@@ -19,10 +20,12 @@ NUMERIC = 1700
 """The type code of `numeric` in PostgreSQL, which has no result processor."""
 STRINGS = {date: "date", datetime: "date-time", time: "time", timedelta: "duration", UUID: "uuid"}
 OTHERS = {bool: "boolean", int: "integer", float: "number", Decimal: "number", str: "string"}
-SIMPLE = (bool, date, datetime, Decimal, time, UUID)
+SIMPLE = (bool, date, datetime, time, UUID)
 PARAMETERS: dict[Any, Any] = dict(zip(SIMPLE, SIMPLE, strict=True)) | {
     int: Annotated[int, Field(ge=-(2**63), le=2**63 - 1)],
     float: Annotated[float, Field(allow_inf_nan=False)],
+    # In PostgreSQL many more are an error.
+    Decimal: Annotated[Decimal, Field(max_digits=1000)],
     # PostgreSQL has no text with NUL.
     str: Annotated[str, Field(pattern="^[^\0]*$")],
 }
@@ -45,12 +48,22 @@ def python_type(kind: TypeEngine[Any]) -> type | None:
         return None
 
 
+def undecorated(kind: TypeEngine[Any]) -> TypeEngine[Any]:
+    """Return the type whose values a decorator takes, unless it names its own `python_type`."""
+    while isinstance(kind, sa.TypeDecorator) and python_type(kind) is None:
+        kind = kind.impl_instance
+    return kind
+
+
 def is_converted(kind: TypeEngine[Any]) -> bool:
     """Return whether a type of the application converts values that are read."""
-    return isinstance(kind, sa.TypeDecorator) and (
-        type(kind).process_result_value is not sa.TypeDecorator.process_result_value
-        or type(kind).result_processor is not sa.TypeDecorator.result_processor
-    )
+    names = ["result_processor", "column_expression"]
+    if isinstance(kind, sa.TypeDecorator):
+        names.append("process_result_value")
+    elif not isinstance(kind, UserDefinedType):
+        return False
+    base = sa.TypeDecorator if isinstance(kind, sa.TypeDecorator) else UserDefinedType
+    return any(method_is_overridden(kind, getattr(base, name)) for name in names)
 
 
 def stored_type(kind: TypeEngine[Any], dialect: sa.Dialect) -> TypeEngine[Any]:

@@ -4,14 +4,15 @@ import csv
 import io
 import re
 from base64 import b64encode
-from collections.abc import Iterable, Sequence
+from collections.abc import AsyncGenerator, Iterable, Sequence
 from decimal import Decimal
 from typing import Any
 
 import msgspec
 from fastapi.encoders import jsonable_encoder
 
-from ..items import Encode, ItemFormat
+from ..generators import ItemFormat, Items, encoded
+from ..registry import Chunk
 from ..response import ItemsResponse
 from .response import Binary, ExportResponse, may_have_non_finite, without_non_finite
 
@@ -122,8 +123,8 @@ class CSVItems(ItemFormat):
         self.fields: dict[str, Any] = dict.fromkeys(item.get("properties", ()))
         """The fields of the type; none if they are those of the first item."""
 
-    def encoder(self, settings: Any) -> Encode:
-        return Records(self, escape_formulas=settings.csv_escape_formulas).encode
+    def chunks(self, items: Items, settings: Any) -> AsyncGenerator[Chunk, None]:
+        return encoded(items, Records(self, escape_formulas=settings.csv_escape_formulas).encode)
 
     def objects(self, items: Sequence[Any]) -> list[dict[str, Any]]:
         """Return the fields of items. Decimals are numbers, though JSON has them as text."""

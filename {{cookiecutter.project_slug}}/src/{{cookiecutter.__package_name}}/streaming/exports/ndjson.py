@@ -1,14 +1,15 @@
 """NDJSON: one JSON document (RFC 8259) per line."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from itertools import starmap
 from typing import Any
 
 import msgspec
 from fastapi.encoders import jsonable_encoder
 
-from ..items import Encode, ItemFormat
+from ..generators import ItemFormat, Items, encoded
 from ..lines import escape_line_separators
+from ..registry import Chunk
 from ..response import ItemsResponse
 from .response import Binary, ExportResponse, may_have_non_finite, without_non_finite
 
@@ -50,8 +51,8 @@ def row_type(columns: Sequence[str]) -> Callable[..., Any]:
 class NDJSONItems(ItemFormat):
     """Items as JSON documents (RFC 8259), one per line."""
 
-    def encoder(self, settings: Any) -> Encode:
-        return self.encode
+    def chunks(self, items: Items, settings: Any) -> AsyncGenerator[Chunk, None]:
+        return encoded(items, self.encode)
 
     def encode(self, items: Sequence[Any]) -> bytes:
         lines = msgspec.json.decode(self.json(self.validate(items)), type=list[msgspec.Raw])

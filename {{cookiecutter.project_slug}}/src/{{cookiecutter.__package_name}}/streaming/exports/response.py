@@ -63,7 +63,9 @@ def without_non_finite(cell: Any) -> Any:
         return list(map(without_non_finite, cell))
     if isinstance(cell, dict):
         return {key: without_non_finite(value) for key, value in cell.items()}
-    return None if isinstance(cell, Decimal | float) and not isfinite(cell) else cell
+    if isinstance(cell, Decimal):
+        return cell if cell.is_finite() else None
+    return None if isinstance(cell, float) and not isfinite(cell) else cell
 
 
 def may_have_non_finite(json: bytes) -> bool:

@@ -11,6 +11,7 @@ from decimal import Decimal
 from threading import Lock
 from typing import Any
 from urllib.parse import quote
+from uuid import uuid4
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.sqlite import DATE, DATETIME, TIME
@@ -77,7 +78,7 @@ class SQLite(Database):
         """Create the file with its tables, unless it exists. It appears when it is complete."""
         if self.file.exists():
             return
-        new = self.file.with_name(f"{self.file.name}.{os.getpid()}.new")
+        new = self.file.with_name(f"{self.file.name}.{uuid4().hex}.new")
         new.touch()
         try:
             samples = self._samples if with_samples else {}
@@ -133,10 +134,11 @@ class SQLite(Database):
 
     def _open(self) -> sqlite3.Connection:
         """Open the file, which is not created, in write-ahead mode unless it is read-only."""
-        writable = all(os.access(path, os.W_OK) for path in (self.file, self.file.parent))
+        folder = self.file.parent
+        writable = all(not each.exists() or os.access(each, os.W_OK) for each in (self.file, folder))
         # Without a log nobody writes; SQLite would create its files to look for one.
         has_log = self.file.with_name(f"{self.file.name}-wal").exists()
-        mode = "mode=rw" if writable else "mode=ro" if has_log else "immutable=1"
+        mode = "mode=rw" if writable else "mode=ro" if has_log else "mode=ro&immutable=1"
         connection = sqlite3.connect(
             f"file:{quote(str(self.file))}?{mode}",
             uri=True,

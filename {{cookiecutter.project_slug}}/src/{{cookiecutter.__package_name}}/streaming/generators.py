@@ -1,0 +1,213 @@
+"""Generators of path operations: they run by themselves, and their items are sent in batches."""
+
+import asyncio
+import threading
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import AsyncGenerator, Callable, Generator, Sequence
+from contextlib import closing, suppress
+from contextvars import copy_context
+from time import monotonic
+from typing import Any
+
+from anyio import CancelScope
+from fastapi.encoders import jsonable_encoder
+from pydantic import TypeAdapter
+
+from .registry import Chunk
+
+Items = AsyncGenerator[Any, None] | Generator[Any, None, None]
+Encode = Callable[[Sequence[Any]], bytes]
+"""Encodes items; without items it returns what a stream sends in place of them."""
+
+FIRST_BATCH = 10
+MAX_BATCH = 200
+"""Twice as many objects would cost more in garbage collection than larger chunks save."""
+CHUNK_BYTES = 64 * 1024
+BUSY_SECONDS = 0.02
+"""Time after which the items of a generator that never waits are sent."""
+START_SECONDS = 0.5
+"""Time after which a stream with heartbeats starts without an item."""
+
+
+class GeneratorCancelled(Exception):
+    """A generator was cancelled, and not by its stream."""
+
+
+class ItemFormat(ABC):
+    """A format of streams whose items have the type `annotation`.
+
+    Items are validated and serialized as FastAPI does it; `options` are those of `dump_json`.
+    """
+
+    def __init__(self, annotation: Any, **options: Any) -> None:
+        self.documented = annotation
+        """The type whose JSON schema is that of an item on the wire."""
+        self.adapter: TypeAdapter[list[Any]] = TypeAdapter(list[annotation])
+        for name in {"include", "exclude"} & options.keys():
+            options[name] = options[name] and {"__all__": options[name]}
+        self.options = {"by_alias": True, **options, "fallback": jsonable_encoder}
+
+    @abstractmethod
+    def chunks(self, items: Items, settings: Any) -> AsyncGenerator[Chunk, None]:
+        """Return the chunks of a stream of `items`."""
+
+    def validate(self, items: Sequence[Any]) -> list[Any]:
+        """Return valid items. Raises `ValidationError`."""
+        return self.adapter.validate_python(items, from_attributes=True)
+
+    def json(self, items: list[Any]) -> bytes:
+        """Return valid items as a JSON array."""
+        return self.adapter.dump_json(items, **self.options)
+
+
+class RunningGenerator:
+    """A generator that runs by itself, until `limit` of its items wait to be taken."""
+
+    def __init__(self, end: asyncio.Future[None], taken: asyncio.Event | threading.Event) -> None:
+        self.limit = FIRST_BATCH
+        self._waiting: deque[Any] = deque()
+        self._arrived = asyncio.Event()
+        self._taken = taken
+        self._closing = False
+        self._end = end
+        end.add_done_callback(lambda _: self._arrived.set())
+
+    async def take(self, seconds: float | None) -> list[Any] | None:
+        """Return the items that wait, none after `seconds` without one, or `None` at the end.
+
+        Raises the exception of the generator.
+        """
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._arrived.wait()
+        items = []
+        while self._waiting:
+            items.append(self._waiting.popleft())
+        if self._end.done():
+            return items or self._end.result()
+        self._arrived.clear()
+        self._taken.set()
+        return items
+
+    async def close(self) -> None:
+        """Close the generator where it runs. Raises its exception."""
+        self._closing = True
+        self.limit = 0
+        self._taken.set()
+        if isinstance(self._end, asyncio.Task):
+            self._end.cancel()
+        await asyncio.wait([self._end])
+        if not self._end.cancelled():
+            self._end.result()
+
+
+class RunningTask(RunningGenerator):
+    """An asynchronous generator, which runs in a task of its own from its start to its end.
+
+    So it can yield within a timeout or a task group: these cancel the task, and the cancellation is
+    raised at the `yield` (PEP 789).
+    """
+
+    _taken: asyncio.Event
+
+    def __init__(self, generator: AsyncGenerator[Any, None]) -> None:
+        super().__init__(asyncio.create_task(self._run(generator)), asyncio.Event())
+
+    async def _run(self, generator: AsyncGenerator[Any, None]) -> None:
+        deadline = monotonic() + BUSY_SECONDS
+        try:
+            with suppress(StopAsyncIteration):
+                async for item in generator:
+                    self._add(item)
+                    while len(self._waiting) >= self.limit or monotonic() > deadline:
+                        await self._until_taken(generator)
+                        deadline = monotonic() + BUSY_SECONDS
+        except asyncio.CancelledError:
+            if self._closing:
+                raise
+            raise GeneratorCancelled from None
+        finally:
+            await generator.aclose()
+
+    def _add(self, item: Any) -> None:
+        self._waiting.append(item)
+        self._arrived.set()
+
+    async def _until_taken(self, generator: AsyncGenerator[Any, None]) -> None:
+        """Wait until items are taken. A cancellation in between is raised at the `yield`."""
+        if self._closing:
+            raise asyncio.CancelledError
+        self._taken.clear()
+        try:
+            await self._taken.wait()
+        except asyncio.CancelledError as cancelled:
+            self._add(await generator.athrow(cancelled))
+
+
+class RunningThread(RunningGenerator):
+    """A generator that runs in a thread of its own: its objects may belong to one thread."""
+
+    _taken: threading.Event
+
+    def __init__(self, generator: Generator[Any, None, None]) -> None:
+        self._loop = asyncio.get_running_loop()
+        super().__init__(self._loop.create_future(), threading.Event())
+        run = copy_context().run
+        threading.Thread(target=run, args=(self._run, generator), daemon=True).start()
+
+    def _run(self, generator: Generator[Any, None, None]) -> None:
+        try:
+            with closing(generator):
+                for item in generator:
+                    self._waiting.append(item)
+                    if len(self._waiting) == 1:
+                        self._call(self._arrived.set)
+                    self._taken.clear()
+                    if len(self._waiting) >= self.limit and not self._closing:
+                        self._taken.wait()
+                    if self._closing:
+                        break
+        except BaseException as error:
+            self._call(self._end.set_exception, error)
+        else:
+            self._call(self._end.set_result, None)
+
+    def _call(self, function: Callable[..., object], *arguments: object) -> None:
+        """Call `function` on the event loop, unless the process is at its end."""
+        with suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(function, *arguments)
+
+
+async def encoded(
+    items: Items, encode: Encode, heartbeat: float | None = None
+) -> AsyncGenerator[Chunk, None]:
+    """Yield `items` in chunks of up to some 64 KiB, without waiting for more.
+
+    With `heartbeat` there is a chunk without items after so many seconds without an item.
+    """
+    running: RunningGenerator
+    running = RunningTask(items) if isinstance(items, AsyncGenerator) else RunningThread(items)
+    seconds = heartbeat and min(heartbeat, START_SECONDS)
+    is_empty = True
+    try:
+        while (taken := await running.take(seconds)) is not None:
+            seconds = heartbeat
+            is_empty = False
+            batches = [taken]
+            for batch in batches:
+                try:
+                    data = encode(batch)
+                except Exception:
+                    if len(batch) == 1:
+                        raise
+                    # What precedes an invalid item is sent.
+                    batches += [[item] for item in batch]
+                else:
+                    running.limit = max(1, min(MAX_BATCH, len(batch) * CHUNK_BYTES // len(data)))
+                    yield Chunk(data, len(batch))
+        if is_empty:
+            yield Chunk(encode([]), 0)
+    finally:
+        with CancelScope(shield=True):
+            await running.close()
