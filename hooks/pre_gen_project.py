@@ -78,6 +78,7 @@ PATHS = {
     "client": ["src/{package}/streaming/client", "tests/test_client.py"],
     "client sse": [
         "src/{package}/streaming/client/position.py",
+        "src/{package}/streaming/client/publish.py",
         "src/{package}/streaming/client/tail.py",
     ],
     "client exports": [

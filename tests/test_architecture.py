@@ -16,7 +16,8 @@ LAYERS = [
     ("events", "events.*", "exports", "exports.*"),
     ("routes", "openapi", "settings", "access", "access.*", "origins"),
     ("problems", "response"),
-    ("registry", "headers", "lines"),
+    ("generators",),
+    ("registry", "headers", "lines", "commands", "server"),
 ]
 """The modules of the engine: each imports only from its own layer and from those below."""
 

@@ -79,7 +79,7 @@ TRACES = {
     "compression": ["zstd", "starlette.compress"],
     "sqlite": ["sqlite"],
     "postgresql": ["postgres", "psycopg"],
-    "memory": ["MAX_TOPICS\\b", "MemoryBroker"],
+    "memory": ["MemoryBroker"],
     "redis": ["redis(?!tribut)"],
     "tokens": [
         *("API_TOKEN", "Bearer", "/session", "itsdangerous", "(?-i:Scope[.][A-Z])"),

@@ -1,4 +1,4 @@
-"""`HealthCheck` and `/health`."""
+"""`HealthCheck`, and the routes `/health`, `/live` and `/ready`."""
 
 import asyncio
 
@@ -7,6 +7,7 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from streaming_api.streaming.health import HealthCheck, router
+from streaming_api.streaming.registry import Streams
 
 
 class Check:
@@ -72,20 +73,43 @@ def make_client(check: Check) -> TestClient:
     check.finish.set()
     app = FastAPI()
     app.state.health_check = HealthCheck([check])
+    app.state.streams = Streams(send_timeout=10, max_seconds=0, max_per_client=1, grace=10)
     app.include_router(router)
     return TestClient(app)
 
 
-def test_available_service_is_ok() -> None:
-    response = make_client(Check()).get("/health")
+@pytest.mark.parametrize("path", ["/health", "/live", "/ready"])
+def test_available_service_is_ok(path: str) -> None:
+    response = make_client(Check()).get(path)
 
     assert response.status_code == 200
     assert response.json() == {"status": "ok"}
 
 
-def test_unavailable_service_returns_503_without_cause(caplog: pytest.LogCaptureFixture) -> None:
-    response = make_client(Check(ConnectionRefusedError("10.0.0.1"))).get("/health")
+@pytest.mark.parametrize("path", ["/health", "/ready"])
+def test_unavailable_service_returns_503_without_cause(
+    caplog: pytest.LogCaptureFixture, path: str
+) -> None:
+    response = make_client(Check(ConnectionRefusedError("10.0.0.1"))).get(path)
 
     assert response.status_code == 503
     assert "10.0.0.1" not in response.text
     assert "10.0.0.1" in caplog.text
+
+
+def test_unavailable_service_is_live() -> None:
+    check = Check(ConnectionRefusedError("10.0.0.1"))
+
+    assert make_client(check).get("/live").status_code == 200
+    assert check.runs == 0
+
+
+@pytest.mark.anyio
+async def test_draining_service_is_live_and_not_ready() -> None:
+    client = make_client(Check())
+    client.app.state.streams.drain()  # type: ignore[attr-defined]
+
+    statuses = {path: client.get(path).status_code for path in ("/health", "/live", "/ready")}
+
+    assert statuses == {"/health": 200, "/live": 200, "/ready": 503}
+    assert client.get("/ready").json() == {"detail": "The server is shutting down."}

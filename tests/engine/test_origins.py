@@ -1,12 +1,15 @@
 """`CrossOriginMiddleware`: requests that a browser sends for pages of other origins."""
 
+import logging
+import socket
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from fastapi.testclient import TestClient
 from starlette.responses import PlainTextResponse
-from starlette.testclient import WebSocketDenialResponse
 from starlette.types import Receive, Scope, Send
+from starlette.websockets import WebSocketDisconnect
 
 from streaming_api.streaming.origins import CrossOriginMiddleware
 
@@ -18,6 +21,11 @@ CROSS_ORIGIN = [
     {"Sec-Fetch-Site": "cross-site"},
     {"Sec-Fetch-Site": "same-site"},
     {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"},
+    *(
+        {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": each}
+        for each in ("document", "embed", "frame", "iframe", "object")
+    ),
+    {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors", "Sec-Fetch-Dest": "document"},
     {"Origin": "https://evil.example"},
     {"Origin": "null"},
     {"Origin": "http://localhost:1234"},
@@ -84,7 +92,8 @@ def test_safe_request_of_other_origin_is_accepted(headers: dict[str, str]) -> No
 def test_safe_request_of_other_origin_is_rejected_with_protected_reads(
     headers: dict[str, str],
 ) -> None:
-    expected = 200 if headers.get("Sec-Fetch-Mode") == "navigate" else 403
+    fetch = headers.get("Sec-Fetch-Mode"), headers.get("Sec-Fetch-Dest")
+    expected = 200 if fetch == ("navigate", "document") else 403
 
     assert statuses(True, headers, SAFE_METHODS) == {expected}
 
@@ -100,7 +109,8 @@ def test_health_is_open_to_every_origin(root_path: str) -> None:
     client = make_client(protect_reads=True, root_path=root_path)
     headers = {"Sec-Fetch-Site": "cross-site"}
 
-    assert client.get(f"{root_path}/health", headers=headers).status_code == 200
+    for path in ("health", "live", "ready"):
+        assert client.get(f"{root_path}/{path}", headers=headers).status_code == 200
     assert client.get(f"{root_path}/healthy", headers=headers).status_code == 403
 
 
@@ -109,10 +119,32 @@ def test_websocket_of_other_origin_is_rejected() -> None:
         pass
 
     with (
-        pytest.raises(WebSocketDenialResponse),
+        pytest.raises(WebSocketDisconnect) as closed,
         make_client().websocket_connect("/", headers={"Origin": "https://evil.example"}),
     ):
         pass
+    assert closed.value.code == 1008
+
+
+@pytest.mark.parametrize("path", ["/events/news", "/nowhere", "/static/docs/docs.js"])
+@pytest.mark.parametrize("origin", ["", "Origin: https://evil.example\r\n"])
+def test_rejected_websocket_is_no_error_of_the_server(
+    server: str, caplog: pytest.LogCaptureFixture, path: str, origin: str
+) -> None:
+    caplog.set_level(logging.INFO)
+    address = urlsplit(server)
+    request = (
+        f"GET {path} HTTP/1.1\r\nHost: {address.netloc}\r\n{origin}"
+        "Connection: Upgrade\r\nUpgrade: websocket\r\n"
+        "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+    )
+
+    with socket.create_connection((address.hostname, address.port), timeout=30) as connection:
+        connection.sendall(request.encode())
+        response = b"".join(iter(lambda: connection.recv(4096), b""))
+
+    assert response.startswith(b"HTTP/1.1 403 ")
+    assert not [each for each in caplog.records if each.levelno > logging.INFO]
 
 
 def test_lifespan_passes() -> None:

@@ -1,14 +1,24 @@
 """Event streams: publishing, receiving, resuming, and their ends."""
 
+#{% if cookiecutter.__uses.redis %}
+import asyncio
+#{% endif %}
+import json
 from collections.abc import Callable
 from itertools import islice
 
 import pytest
-from fastapi import FastAPI, HTTPException, Request
+from fastapi import BackgroundTasks, FastAPI, HTTPException, Request
 from fastapi.testclient import TestClient
 from httpx2 import ServerSentEvent
 
 from {{ cookiecutter.__package_name }} import events
+#{% if cookiecutter.__uses.redis %}
+from {{ cookiecutter.__package_name }}.settings import load_settings
+from {{ cookiecutter.__package_name }}.streaming import BrokerDep, open_broker
+#{% else %}
+from {{ cookiecutter.__package_name }}.streaming import BrokerDep
+#{% endif %}
 
 PROBLEM = "application/problem+json"
 
@@ -73,6 +83,62 @@ def test_event_without_name_is_a_message(client: TestClient, finish: Callable[[s
     message, _ = read(client, "/events/news")
 
     assert message == ServerSentEvent("message", '"ä\\n"', id)
+
+
+def test_routes_and_tasks_publish(app: FastAPI, client: TestClient) -> None:
+    @app.post("/orders/1")
+    async def place(broker: BrokerDep) -> str:
+        return await broker.publish("orders", {"order": 1}, "placed")
+
+    @app.post("/orders/2")
+    def place_in_thread(broker: BrokerDep) -> str:
+        return broker.publish_from_thread("orders", {"order": 2}, "placed")
+
+    @app.post("/orders/3")
+    async def place_later(broker: BrokerDep, tasks: BackgroundTasks) -> None:
+        tasks.add_task(broker.publish, "orders", {"order": 3}, "placed")
+
+    @app.post("/orders/4")
+    def place_in_thread_later(broker: BrokerDep, tasks: BackgroundTasks) -> None:
+        tasks.add_task(broker.publish_from_thread, "orders", {"order": 4}, "placed")
+
+    with client.sse("/events/orders") as source:
+        stream = iter(source)
+        next(stream)
+        for number in range(1, 5):
+            client.post(f"/orders/{number}").raise_for_status()
+
+            event = next(stream)
+            assert (event.event, event.json()) == ("placed", {"order": number})
+
+
+def test_lines_are_published_together(client: TestClient, finish: Callable[[str], None]) -> None:
+    body = '{"data": 1}\n{"data": 2, "event": "tick"}\n'
+
+    response = client.post(
+        "/events/news", content=body, headers={"Content-Type": "application/x-ndjson"}
+    )
+
+    assert response.status_code == 201
+    ids = [json.loads(line)["id"] for line in response.text.splitlines()]
+    finish("news")
+    *received, _ = read(client, "/events/news")
+    assert received == [
+        ServerSentEvent("message", "1", ids[0]),
+        ServerSentEvent("tick", "2", ids[1]),
+    ]
+
+
+def test_invalid_line_is_named(client: TestClient) -> None:
+    response = client.post(
+        "/events/news",
+        content='{"data": 1}\n{"n": 2}\n',
+        headers={"Content-Type": "application/x-ndjson"},
+    )
+
+    assert response.status_code == 422
+    assert response.headers["content-type"] == PROBLEM
+    assert "line 2" in response.json()["detail"]
 
 
 @pytest.mark.parametrize("settings", [{"heartbeat_seconds": 0.01}], indirect=True)
@@ -242,6 +308,19 @@ def test_topic_rule_applies_to_every_method(
     assert response.status_code == 403
     assert response.json()["detail"] == "news is private."
 #{% if cookiecutter.__uses.redis %}
+
+
+def test_script_publishes(client: TestClient) -> None:
+    async def script() -> str:
+        async with open_broker(load_settings()) as broker:
+            return await broker.publish("news", {"n": 1})
+
+    with client.sse("/events/news") as source:
+        stream = iter(source)
+        next(stream)
+        id = asyncio.run(script())
+
+        assert next(stream) == ServerSentEvent("message", '{"n":1}', id)
 
 
 @pytest.mark.parametrize("settings", [{"redis_url": "redis://127.0.0.1:1"}], indirect=True)

@@ -1,7 +1,7 @@
 #{% if cookiecutter.__uses.tokens %}
-"""Requests of pages of other origins and, without tokens, of other machines."""
+"""Requests from pages of other origins and, without tokens, from other machines."""
 #{% else %}
-"""Requests of pages of other origins."""
+"""Requests from pages of other origins."""
 #{% endif %}
 
 import pytest
@@ -14,21 +14,21 @@ ORIGIN = {"Origin": "https://app.example.com"}
 ALLOWED = pytest.mark.parametrize("settings", [{"cors_origins": ORIGIN.values()}], indirect=True)
 
 
-def test_post_of_other_origin_is_rejected(idle_client: TestClient) -> None:
+def test_post_from_other_origin_is_rejected(idle_client: TestClient) -> None:
     response = idle_client.post("/", headers=ORIGIN)
 
     assert response.status_code == 403
     assert response.headers["content-type"] == "application/problem+json"
 
 
-def test_post_of_same_origin_reaches_routes(idle_client: TestClient) -> None:
+def test_post_from_same_origin_reaches_routes(idle_client: TestClient) -> None:
     response = idle_client.post("/", headers={"Origin": "http://testserver"})
 
     assert response.status_code == 405
 
 
 @ALLOWED
-def test_post_of_allowed_origin_reaches_routes(idle_client: TestClient) -> None:
+def test_post_from_allowed_origin_reaches_routes(idle_client: TestClient) -> None:
     response = idle_client.post("/", headers=ORIGIN)
 
     assert response.status_code == 405
@@ -49,6 +49,19 @@ def test_without_tokens_other_origins_cannot_read(idle_client: TestClient) -> No
     assert response.status_code == 403
 
 
+@pytest.mark.parametrize(("destination", "status"), [("document", 200), ("iframe", 403)])
+def test_without_tokens_other_origins_can_link_and_not_embed(
+    idle_client: TestClient, destination: str, status: int
+) -> None:
+    headers = {
+        "Sec-Fetch-Site": "cross-site",
+        "Sec-Fetch-Mode": "navigate",
+        "Sec-Fetch-Dest": destination,
+    }
+
+    assert idle_client.get("/openapi.json", headers=headers).status_code == status
+
+
 @pytest.mark.parametrize(
     ("base_url", "address"),
     [("http://localhost", "192.0.2.1"), ("http://rebound.example.com", "127.0.0.1")],
@@ -58,7 +71,15 @@ def test_without_tokens_other_machines_reach_health_only(
 ) -> None:
     with TestClient(app, base_url=base_url, client=(address, 50000)) as client:
         assert client.get("/openapi.json").status_code == 403
-        assert client.get("/health").status_code != 403
+        for path in ("/health", "/live", "/ready"):
+            assert client.get(path).status_code != 403
+
+
+@pytest.mark.parametrize("name", ["Forwarded", "Via", "X-Forwarded-For", "X-Real-IP"])
+def test_without_tokens_proxies_are_rejected(idle_client: TestClient, name: str) -> None:
+    response = idle_client.get("/openapi.json", headers={name: "192.0.2.1"})
+
+    assert response.status_code == 403
 
 
 @pytest.mark.parametrize("settings", [{"allow_anonymous": True}], indirect=True)

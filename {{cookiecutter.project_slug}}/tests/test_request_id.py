@@ -1,5 +1,6 @@
-"""The request id: on every response, and in the log."""
+"""The request id: on every response, and in every log record."""
 
+import logging
 from collections.abc import AsyncGenerator, Callable
 from uuid import UUID
 
@@ -29,6 +30,10 @@ def app(create_app: Callable[[Settings], FastAPI]) -> FastAPI:
     async def fail() -> None:
         raise RuntimeError
 
+    @app.get("/logged")
+    def log() -> None:
+        logging.getLogger("another").warning("logged")
+
     return app
 
 
@@ -53,6 +58,13 @@ def test_other_id_of_request_is_replaced(idle_client: TestClient, id: str) -> No
 
     assert UUID(response.headers["x-request-id"]).version == 4
     assert "x-injected" not in response.headers
+
+
+def test_every_log_record_has_id(client: TestClient, caplog: pytest.LogCaptureFixture) -> None:
+    client.get("/logged", headers={"X-Request-Id": ID})
+
+    (record,) = [each for each in caplog.records if each.name == "another"]
+    assert vars(record)["request_id"] == ID
 
 
 def test_stream_is_logged_with_id(

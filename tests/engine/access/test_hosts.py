@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 from starlette.responses import PlainTextResponse
-from starlette.testclient import WebSocketDenialResponse
 from starlette.types import Receive, Scope, Send
+from starlette.websockets import WebSocketDisconnect
 
 from streaming_api.streaming.access.hosts import HostMiddleware, host_name, is_loopback
 
@@ -199,10 +199,11 @@ def test_websocket_of_other_machine_is_rejected() -> None:
         pass
 
     with (
-        pytest.raises(WebSocketDenialResponse),
+        pytest.raises(WebSocketDisconnect) as closed,
         make_client("192.0.2.1").websocket_connect("/"),
     ):
         pass
+    assert closed.value.code == 1008
 
 
 def test_lifespan_passes() -> None:

@@ -8,8 +8,9 @@ from fastapi.testclient import TestClient
 from hypothesis import given
 from hypothesis import strategies as st
 from itsdangerous import TimestampSigner
+from pydantic import SecretStr
 
-from streaming_api.settings import Settings
+from streaming_api.settings import Settings, load_settings
 from streaming_api.streaming.access.dependencies import COOKIE
 from streaming_api.streaming.access.sessions import Sessions
 from streaming_api.streaming.access.tokens import Scope, parse_tokens
@@ -97,6 +98,30 @@ def test_session_is_valid_in_processes_with_same_secret(
     session = Sessions(TOKENS, key, 60).sign(HASH)
 
     assert Sessions(TOKENS, other_key, 60).verify(session) == token
+
+
+@pytest.mark.parametrize("length", [1, 31])
+def test_secret_that_can_be_guessed_stops_start_without_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], length: int
+) -> None:
+    monkeypatch.setenv("SESSION_SECRET", "s" * length)
+
+    with pytest.raises(SystemExit):
+        load_settings()
+
+    assert capsys.readouterr().err == (
+        "Invalid SESSION_SECRET=***: expected at least 32 characters\n"
+    )
+
+
+@pytest.mark.parametrize("secret", ["", "s" * 32])
+def test_secret_is_long_or_empty(monkeypatch: pytest.MonkeyPatch, secret: str) -> None:
+    monkeypatch.setenv("SESSION_SECRET", secret)
+
+    found = load_settings().session_secret
+
+    assert (found.get_secret_value() if found else "") == secret
+    assert found != SecretStr("")
 
 
 @given(st.text() | st.binary().map(lambda data: data.decode("latin-1")))

@@ -42,8 +42,9 @@ def app(app: FastAPI, settings: Settings) -> FastAPI:
 def run(server: str) -> Run:
     """Runs a command for the server of the test, or for another `url`."""
 
-    def run(*arguments: str, url: str = server) -> Any:
-        return CliRunner().invoke(cli, [*arguments, "--url", url], catch_exceptions=False)
+    def run(*arguments: str, url: str = server, **options: Any) -> Any:
+        command = [*arguments, "--url", url]
+        return CliRunner().invoke(cli, command, catch_exceptions=False, **options)
 
     return run
 

@@ -1,13 +1,15 @@
 """Publishing by the command line."""
 
 import json
+import subprocess
+from itertools import islice
 from typing import Any
 
 import httpx2
 import pytest
 from fastapi import FastAPI, Request, Response
 
-from .conftest import Run
+from .conftest import TIMEOUT, Run, Start
 
 
 def history(http: httpx2.Client, topic: str) -> Any:
@@ -76,6 +78,63 @@ def test_error_without_problem_document_is_its_status(app: FastAPI, server: str,
     result = run("publish", "news", "1", url=f"{server}/other")
 
     assert (result.exit_code, result.stderr) == (1, "502 Bad Gateway\n")
+
+
+def published(http: httpx2.Client, topic: str, number: int) -> list[httpx2.ServerSentEvent]:
+    """Return the first events in the history of a topic."""
+    with http.sse(f"/events/{topic}", params={"last_event_id": "earliest"}) as events:
+        return list(islice(events, 1, 1 + number))
+
+
+def test_lines_of_stdin_are_published_in_order(http: httpx2.Client, run: Run) -> None:
+    lines = [{"data": number, "event": "täg"} for number in range(250)]
+
+    result = run("publish", "news", "-", input="\n".join(map(json.dumps, lines)))
+
+    events = published(http, "news", 250)
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert result.stdout.split() == [event.id for event in events]
+    assert [event.json() for event in events] == [*range(250)]
+    assert {event.event for event in events} == {"täg"}
+
+
+def test_line_of_stdin_is_published_before_the_next(http: httpx2.Client, start: Start) -> None:
+    with start("publish", "news", "-", stdin=subprocess.PIPE) as process:
+        assert process.stdin
+        assert process.stdout
+        for number in range(3):
+            process.stdin.write(b'{"data": %d}\n' % number)
+            process.stdin.flush()
+            id = process.stdout.readline().decode().strip()
+
+            assert published(http, "news", number + 1)[-1].id == id
+        process.stdin.close()
+        assert process.wait(TIMEOUT) == 0
+
+
+def test_invalid_line_of_stdin_is_named(http: httpx2.Client, run: Run) -> None:
+    lines = '{"data": 1}\n' * 102 + "nonsense\n"
+
+    result = run("publish", "news", "-", input=lines)
+
+    assert result.exit_code == 1
+    assert result.stderr.startswith("Lines from 101 on were not published: 422 ")
+    assert "body.line 3: " in result.stderr
+    assert result.stderr.count("\n") == 1
+    assert len(result.stdout.split()) == 100
+
+
+def test_empty_stdin_publishes_nothing(run: Run) -> None:
+    result = run("publish", "news", "-", input="")
+
+    assert (result.exit_code, result.stdout, result.stderr) == (0, "", "")
+
+
+def test_event_name_for_lines_of_stdin_is_rejected(run: Run) -> None:
+    result = run("publish", "news", "-", "--event", "tick", input='{"data": 1}\n')
+
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr == "Invalid --event='tick': each line has its own.\n"
 
 
 def test_unavailable_service_is_named_in_one_line(run: Run) -> None:

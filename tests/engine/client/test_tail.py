@@ -235,6 +235,22 @@ def test_stream_that_fails_after_an_id_is_not_printed(
     assert result.exit_code == 0
 
 
+def test_id_without_event_is_a_position(app: FastAPI, server: str, run: Run) -> None:
+    requested: list[str | None] = []
+
+    @app.get("/other/events/news")
+    async def stream(request: Request) -> Response:
+        requested.append(request.headers.get("last-event-id"))
+        if len(requested) > 1:
+            return Response(status_code=204)
+        return Response("retry: 0\n\n: heartbeat\nid: 7\n\n", media_type="text/event-stream")
+
+    result = run("tail", "news", url=f"{server}/other")
+
+    assert (result.exit_code, result.stdout) == (0, "")
+    assert requested == [None, "7"]
+
+
 @pytest.mark.skipif(not REDIS, reason="no Redis")
 def test_lost_data_of_redis_is_reported_and_stream_reopened(
     request: pytest.FixtureRequest,

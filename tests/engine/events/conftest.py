@@ -1,7 +1,7 @@
 """Brokers for the tests of events."""
 
 from collections.abc import AsyncIterator
-from typing import Protocol
+from typing import Any, Protocol
 
 import pytest
 
@@ -15,11 +15,24 @@ else:
     from streaming_api.streaming.events.memory import MemoryBroker
 
 
+LIMITS: dict[str, Any] = {
+    "history": 1000,
+    "history_seconds": 3600,
+    "history_bytes": 2**28,
+    "buffer": 1000,
+}
+
+
 class MakeBroker(Protocol):
     """The type of the fixture `make_broker`."""
 
     def __call__(
-        self, *, history: int = 1000, history_seconds: float = 3600, buffer: int = 1000
+        self,
+        *,
+        history: int = 1000,
+        history_seconds: float = 3600,
+        history_bytes: int = 2**28,
+        buffer: int = 1000,
     ) -> Broker:
         """Return a new broker with these limits."""
 
@@ -30,16 +43,9 @@ async def make_broker(request: pytest.FixtureRequest) -> AsyncIterator[MakeBroke
     brokers: list[Broker] = []
     redis_url: str = request.getfixturevalue("redis_url") if REDIS else ""
 
-    def make(*, history: int = 1000, history_seconds: float = 3600, buffer: int = 1000) -> Broker:
-        broker: Broker
-        if REDIS:
-            broker = RedisBroker(
-                redis_url, history=history, history_seconds=history_seconds, buffer=buffer
-            )
-        else:
-            broker = MemoryBroker(
-                history=history, history_seconds=history_seconds, max_topics=1000, buffer=buffer
-            )
+    def make(**limits: Any) -> Broker:
+        limits = LIMITS | limits
+        broker = RedisBroker(redis_url, **limits) if REDIS else MemoryBroker(**limits)
         brokers.append(broker)
         return broker
 

@@ -7,11 +7,16 @@ from collections.abc import Sequence
 from anyio import fail_after
 
 from streaming_api.streaming.events.broker import Broker
-from streaming_api.streaming.events.subscription import Subscription
+from streaming_api.streaming.events.subscription import Subscription, Subscriptions
 from streaming_api.streaming.events.wire import Event
 
 TIMEOUT = 10.0
 """Time limit for an event, in seconds."""
+
+
+def subscribe(topics: Sequence[str], buffer: int = 10) -> Subscription:
+    """Return a subscription without a broker."""
+    return Subscription(topics, Subscriptions(buffer))
 
 
 async def publish(broker: Broker, topic: str, *numbers: int) -> list[str]:

@@ -1,17 +1,19 @@
 """The contract of every broker."""
 
+import asyncio
 import gc
 import weakref
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
-from itertools import count
+from itertools import count, groupby
 from typing import Any
 from uuid import UUID
 
 import pytest
+from anyio import create_task_group, to_thread
 from hypothesis import HealthCheck, given
 from hypothesis import settings as configured
 from hypothesis import strategies as st
@@ -20,7 +22,7 @@ from pydantic import BaseModel
 from streaming_api.streaming.events import broker as module
 from streaming_api.streaming.events.broker import EARLIEST, Broker, TopicFinished
 from streaming_api.streaming.events.subscription import Subscription
-from streaming_api.streaming.events.wire import DONE, RESERVED_NAMES, Event, encode_json
+from streaming_api.streaming.events.wire import DONE, RESERVED_NAMES, Event, Payload, encode_payload
 from streaming_api.streaming.registry import SlowReader
 
 from .conftest import MakeBroker
@@ -146,11 +148,11 @@ async def test_publish_encodes_once_for_all_subscribers(
 ) -> None:
     encoded: list[object] = []
 
-    def observe(value: object) -> bytes:
+    def observe(value: object, name: str | None) -> Payload:
         encoded.append(value)
-        return encode_json(value)
+        return encode_payload(value, name)
 
-    monkeypatch.setattr(module, "encode_json", observe)
+    monkeypatch.setattr(module, "encode_payload", observe)
 
     async with broker.subscribe(["a"], None) as one, broker.subscribe(["a", "b"], None) as other:
         await broker.publish("a", 1)
@@ -158,6 +160,141 @@ async def test_publish_encodes_once_for_all_subscribers(
 
     assert encoded == [1]
     assert first is second
+
+
+async def test_publish_all_stores_events_in_order(broker: Broker) -> None:
+    async with broker.subscribe(["a"], None) as subscription:
+        ids = await broker.publish_all("a", [Payload(b"1", None), Payload(b"2", "tick")])
+
+        assert await take(subscription, 2) == [
+            Event(ids[0], "a", b"1"),
+            Event(ids[1], "a", b"2", "tick"),
+        ]
+    assert ids == sorted(ids)
+
+
+async def test_publish_all_to_finished_topic_stores_nothing(broker: Broker) -> None:
+    await broker.finish("a", 1)
+
+    with pytest.raises(TopicFinished):
+        await broker.publish_all("a", [Payload(b"2", None)] * 3)
+
+    assert numbers(await stored(broker, "a")) == [1]
+
+
+async def test_publish_all_is_one_sequence_beside_others(broker: Broker) -> None:
+    async with create_task_group() as tasks:
+        for number in b"123":
+            tasks.start_soon(broker.publish_all, "a", [Payload(b"%c" % number, None)] * 20)
+
+    found = numbers(await stored(broker, "a"))
+    assert sorted(found) == [1] * 20 + [2] * 20 + [3] * 20
+    assert len(list(groupby(found))) == 3
+
+
+async def test_publish_from_thread_returns_id(broker: Broker) -> None:
+    async with broker, broker.subscribe(["a"], None) as subscription:
+        id = await to_thread.run_sync(broker.publish_from_thread, "a", ORDER, "placed")
+
+        assert await take(subscription, 1) == [Event(id, "a", ORDER_JSON, "placed")]
+
+
+async def test_publish_from_thread_raises_as_publish_does(broker: Broker) -> None:
+    await broker.finish("a", 1)
+
+    async with broker:
+        with pytest.raises(TopicFinished):
+            await to_thread.run_sync(broker.publish_from_thread, "a", 2)
+        with pytest.raises(ValueError, match="Invalid topic"):
+            await to_thread.run_sync(broker.publish_from_thread, "a b", 2)
+        with pytest.raises(ValueError, match="Invalid event name"):
+            await to_thread.run_sync(broker.publish_from_thread, "a", 2, DONE)
+
+
+async def test_publish_from_thread_of_the_loop_raises(broker: Broker) -> None:
+    async with broker:
+        with pytest.raises(RuntimeError, match=r"use `await broker.publish\(...\)`"):
+            broker.publish_from_thread("a", 1)
+
+
+async def test_publish_from_thread_to_closed_broker_raises(broker: Broker) -> None:
+    async with broker:
+        pass
+
+    with pytest.raises(RuntimeError, match="The broker is closed"):
+        await to_thread.run_sync(broker.publish_from_thread, "a", 1)
+
+
+BURST = 1500
+"""Three times as many events as a buffer holds."""
+
+
+async def publish_in_a_loop(broker: Broker) -> None:
+    await publish(broker, "a", *range(BURST))
+
+
+async def publish_at_the_same_time(broker: Broker) -> None:
+    await asyncio.gather(*(broker.publish("a", number) for number in range(BURST)))
+
+
+async def publish_in_a_thread(broker: Broker) -> None:
+    def publish() -> None:
+        for number in range(BURST):
+            broker.publish_from_thread("a", number)
+
+    await to_thread.run_sync(publish)
+
+
+async def publish_batches(broker: Broker) -> None:
+    for start in range(0, BURST, 100):
+        batch = [Payload(b"%d" % number, None) for number in range(start, start + 100)]
+        await broker.publish_all("a", batch)
+
+
+@pytest.mark.parametrize(
+    "publish_many",
+    [publish_in_a_loop, publish_at_the_same_time, publish_in_a_thread, publish_batches],
+)
+async def test_fast_subscription_has_every_event_of_a_burst(
+    make_broker: MakeBroker, publish_many: Callable[[Broker], Awaitable[None]]
+) -> None:
+    broker = make_broker(buffer=BURST // 3)
+    received: list[Event] = []
+
+    async def receive(subscription: Subscription) -> None:
+        while len(received) < BURST:
+            received.extend(await next_events(subscription))
+
+    async with (
+        broker,
+        broker.subscribe(["a"], None) as fast,
+        broker.subscribe(["a"], None) as stalled,
+        create_task_group() as tasks,
+    ):
+        tasks.start_soon(receive, fast)
+        await publish_many(broker)
+
+    received.sort(key=lambda event: int(event.data))
+    assert numbers(received) == [*range(BURST)]
+    assert len(await take_all(stalled)) < BURST
+
+
+async def test_large_events_leave_time_for_fast_subscriptions(broker: Broker) -> None:
+    received: list[int] = []
+
+    async def receive(subscription: Subscription) -> None:
+        while len(received) < 30:
+            received.extend(len(event.data) for event in await next_events(subscription))
+
+    async with (
+        broker.subscribe(["a"], None) as subscription,
+        create_task_group() as tasks,
+    ):
+        tasks.start_soon(receive, subscription)
+        for _ in range(30):
+            await broker.publish("a", "x" * 2_000_000)
+
+    assert received == [2_000_002] * 30
 
 
 async def test_every_subscription_has_all_events_in_order(broker: Broker) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, asynccontextmanager
 from itertools import islice
 
@@ -12,10 +13,11 @@ from httpx2 import Client, HTTPTransport, ServerSentEvent, TransportError
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from streaming_api.settings import Settings
-from streaming_api.streaming.events.routes import get_broker
+from streaming_api.streaming.events.routes import BrokerDep, get_broker
 from streaming_api.streaming.events.subscription import Subscription
 
 from ..variant import REQUEST_ID
+from .subscriptions import subscribe
 
 
 @pytest.fixture
@@ -91,6 +93,26 @@ def test_published_event_is_sent_at_once(http: Client) -> None:
             assert next(stream) == ServerSentEvent("message", str(number), id)
 
 
+def test_burst_of_a_route_reaches_fast_stream(app: FastAPI, http: Client) -> None:
+    async def publish_many(broker: BrokerDep) -> None:
+        for number in range(3000):
+            await broker.publish("test", number)
+
+    app.add_api_route("/burst", publish_many, methods=["POST"])
+    received: list[object] = []
+
+    with http.sse("/events/test") as source:
+        stream = iter(source)
+        next(stream)
+        with ThreadPoolExecutor() as executor:
+            burst = executor.submit(http.post, "/burst")
+            while len(received) < 3000:
+                received.append(next(stream).json())
+            assert burst.result().status_code == 200
+
+    assert received == [*range(3000)]
+
+
 def test_reconnecting_client_loses_no_event(http: Client) -> None:
     seen: list[object] = []
     last_event_id = ""
@@ -157,7 +179,7 @@ class FailingBroker:
 
     @asynccontextmanager
     async def subscribe(self, topics: Sequence[str], _: object) -> AsyncIterator[Subscription]:
-        subscription = Subscription(topics, buffer=1)
+        subscription = subscribe(topics)
         subscription.fail(ConnectionError("the broker is gone"))
         yield subscription
 

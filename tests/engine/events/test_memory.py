@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from anyio import run
@@ -13,12 +14,16 @@ from hypothesis import strategies as st
 from streaming_api.settings import Settings
 from streaming_api.streaming.events.broker import EARLIEST
 from streaming_api.streaming.events.memory import (
+    TOPIC_BYTES,
     MemoryBroker,
     configured_workers,
+    open_broker,
     require_one_worker,
 )
+from streaming_api.streaming.events.wire import Event
 
-from .subscriptions import next_events, numbers
+from .conftest import LIMITS
+from .subscriptions import numbers
 
 pytestmark = pytest.mark.anyio
 
@@ -32,6 +37,11 @@ class Clock:
         return self.now
 
 
+def make_broker(**limits: Any) -> MemoryBroker:
+    """Return a broker that keeps ten events for a minute, unless `limits` are others."""
+    return MemoryBroker(**LIMITS | {"history": 10, "history_seconds": 60, "buffer": 10} | limits)
+
+
 @pytest.fixture
 def clock() -> Clock:
     """The clock of the broker."""
@@ -40,8 +50,8 @@ def clock() -> Clock:
 
 @pytest.fixture
 def broker(clock: Clock) -> MemoryBroker:
-    """A broker that keeps ten events for a minute, and two topics without subscribers."""
-    return MemoryBroker(history=10, history_seconds=60, max_topics=2, buffer=10, clock=clock)
+    """A broker that keeps ten events for a minute."""
+    return make_broker(clock=clock)
 
 
 async def replay(broker: MemoryBroker, topic: str, last_event_id: str) -> tuple[list[int], bool]:
@@ -64,36 +74,45 @@ async def test_old_events_expire(broker: MemoryBroker, clock: Clock) -> None:
     assert await replay(broker, "a", third) == ([], False)
 
 
-async def test_least_recently_used_topic_is_evicted_first(broker: MemoryBroker) -> None:
-    await broker.publish("a", 1)
-    await broker.publish("b", 2)
-    await broker.publish("a", 3)
-    await broker.publish("c", 4)
-
-    assert await replay(broker, "a", EARLIEST) == ([1, 3], False)
-    assert await replay(broker, "b", EARLIEST) == ([], False)
-    assert await replay(broker, "c", EARLIEST) == ([4], False)
-
-
-async def test_evicted_topic_is_reset(broker: MemoryBroker) -> None:
+async def test_oldest_events_of_all_topics_are_evicted_first() -> None:
+    size = Event("", "", b"1").size
+    broker = make_broker(history_bytes=3 * size + 3 * TOPIC_BYTES)
     first = await broker.publish("a", 1)
-    for topic in "abc":
-        await broker.publish(topic, 2)
+    second = await broker.publish("b", 2)
+    await broker.publish("c", 3)
+    await broker.publish("a", 4)
 
-    assert await replay(broker, "a", first) == ([], True)
-
-
-async def test_topic_with_subscriber_is_not_evicted(broker: MemoryBroker) -> None:
-    await broker.publish("a", 1)
-    async with broker.subscribe(["a"], None):
-        for topic in "bcde":
-            await broker.publish(topic, 2)
-
-        assert await replay(broker, "a", EARLIEST) == ([1], False)
-        assert await replay(broker, "b", EARLIEST) == ([], False)
+    assert await replay(broker, "a", EARLIEST) == ([4], False)
+    assert await replay(broker, "a", first) == ([4], False)
+    assert await replay(broker, "b", EARLIEST) == ([2], False)
+    await broker.publish("c", 5)
+    assert await replay(broker, "a", second) == ([4], False)
+    assert await replay(broker, "b", first) == ([], True)
+    assert await replay(broker, "c", first) == ([3, 5], False)
 
 
-async def test_unused_topic_expires(broker: MemoryBroker, clock: Clock) -> None:
+async def test_event_that_exceeds_the_bytes_is_delivered() -> None:
+    broker = make_broker(history_bytes=1000)
+    async with broker.subscribe(["a"], None) as subscription:
+        id = await broker.publish("a", "x" * 1000)
+
+        assert len(subscription.take()) == 1
+    assert await replay(broker, "a", EARLIEST) == ([], False)
+    assert await replay(broker, "a", id) == ([], False)
+    assert not broker._bytes
+
+
+async def test_many_topics_take_limited_memory() -> None:
+    broker = make_broker(history_bytes=2**20)
+
+    for number in range(10_000):
+        await broker.publish(f"user-{number}", "x" * 1000)
+
+    size = TOPIC_BYTES + Event("", "", b"x" * 1002).size
+    assert len(broker._topics) == len(broker._events) == 2**20 // size
+
+
+async def test_topic_expires_with_its_events(broker: MemoryBroker, clock: Clock) -> None:
     first = await broker.publish("a", 1)
     clock.now += 61
 
@@ -104,11 +123,20 @@ async def test_unused_topic_expires(broker: MemoryBroker, clock: Clock) -> None:
     assert await replay(broker, "b", second) == ([], False)
 
 
-async def test_topics_with_subscribers_evict_no_others(broker: MemoryBroker) -> None:
-    async with broker.subscribe(["a", "b", "c", "d"], None):
-        await broker.publish("e", 1)
+async def test_topic_with_subscriber_outlives_its_events(
+    broker: MemoryBroker, clock: Clock
+) -> None:
+    first = await broker.publish("a", 1)
+    async with broker.subscribe(["a"], None) as subscription:
+        await broker.finish("a", 2)
+        clock.now += 61
+        await broker.publish("b", 3)
 
-        assert await replay(broker, "e", EARLIEST) == ([1], False)
+        assert list(broker._topics) == ["a", "b"]
+        assert numbers(subscription.take()) == [2]
+        assert not subscription.is_open
+        assert await replay(broker, "a", first) == ([], True)
+    assert list(broker._topics) == ["b"]
 
 
 async def test_finished_topic_expires(broker: MemoryBroker, clock: Clock) -> None:
@@ -122,14 +150,13 @@ async def test_finished_topic_expires(broker: MemoryBroker, clock: Clock) -> Non
     await broker.publish("a", 3)
 
 
-async def test_finished_topic_without_events_is_over(broker: MemoryBroker, clock: Clock) -> None:
-    done = await broker.finish("a", 1)
-    clock.now += 61
+async def test_finished_topic_is_known_without_history() -> None:
+    broker = make_broker(history=0)
+    await broker.publish("a", 1)
+    done = await broker.finish("a", 2)
 
-    async with broker.subscribe(["a"], EARLIEST) as subscription:
-        assert not await next_events(subscription)
-        assert await broker.is_over(["a"], subscription.position)
     assert await broker.is_over(["a"], done)
+    assert await replay(broker, "a", EARLIEST) == ([2], False)
 
 
 async def test_topic_without_events_takes_no_memory(broker: MemoryBroker) -> None:
@@ -147,9 +174,7 @@ async def test_topic_without_events_takes_no_memory(broker: MemoryBroker) -> Non
 async def test_id_of_another_process_is_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
     starts = iter([1_764_000_000_000_000_000, 1_764_000_000_001_000_000])
     monkeypatch.setattr(time, "time_ns", lambda: next(starts))
-    earlier, later = (
-        MemoryBroker(history=10, history_seconds=60, max_topics=2, buffer=10) for _ in range(2)
-    )
+    earlier, later = (make_broker() for _ in range(2))
     old = await earlier.publish("a", 1)
     new = await later.publish("a", 2)
 
@@ -170,7 +195,7 @@ async def test_future_id_is_unknown(broker: MemoryBroker) -> None:
 @given(st.text() | st.text("0123456789-", min_size=26, max_size=26))
 def test_topic_is_over_for_issued_ids_only(id: str) -> None:
     async def finish() -> tuple[str, bool]:
-        broker = MemoryBroker(history=1, history_seconds=60, max_topics=2, buffer=1)
+        broker = make_broker()
         last = await broker.finish("news", 1)
         return last, await broker.is_over(["news"], id)
 
@@ -186,6 +211,18 @@ async def test_failed_subscription_stops_no_other(broker: MemoryBroker) -> None:
         with pytest.raises(ConnectionError):
             failed.take()
         assert numbers(other.take()) == [1]
+
+
+def test_script_cannot_open_the_broker(
+    settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as exit_info:
+        open_broker(settings)
+
+    message = capsys.readouterr().err
+    assert message.startswith("Events of a script reach no subscriber: ")
+    assert message.count("\n") == 1
+    assert exit_info.value.code != 0
 
 
 def start_with(monkeypatch: pytest.MonkeyPatch, command: str, environment: dict[str, str]) -> None:

@@ -22,22 +22,23 @@ from streaming_api.streaming.events import redis as module
 from streaming_api.streaming.events.broker import EARLIEST, TopicFinished
 from streaming_api.streaming.events.redis import (
     CLOCK,
+    HEADS,
+    HISTORY,
     ID,
+    KEYS,
     MAX_CONNECTIONS,
     PREFIX,
-    RECENT,
-    TOPICS,
     EventsLost,
     RedisBroker,
     life_of,
     number_of,
+    open_broker,
     stream_id,
-    topic_keys,
 )
 from streaming_api.streaming.events.subscription import Subscription
 
 from ...redis_server import RedisServer
-from .conftest import MakeBroker
+from .conftest import LIMITS, MakeBroker
 from .subscriptions import TIMEOUT, next_events, numbers, publish, take
 
 pytestmark = pytest.mark.anyio
@@ -75,7 +76,7 @@ def time_of(id: str) -> int:
 
 
 def broker_of(server: RedisServer) -> RedisBroker:
-    return RedisBroker(server.url, history=1000, history_seconds=3600, buffer=1000)
+    return RedisBroker(server.url, **LIMITS)
 
 
 async def publish_when_possible(broker: RedisBroker, topic: str, number: int) -> str:
@@ -112,6 +113,19 @@ async def test_processes_share_topics(make_broker: MakeBroker) -> None:
     assert await other.is_over(["a"], ids[-1])
     with pytest.raises(TopicFinished):
         await other.publish("a", 4)
+
+
+async def test_script_publishes_to_the_service(
+    make_broker: MakeBroker, settings: Settings, redis: Redis
+) -> None:
+    connections = len(await redis.client_list())
+
+    async with make_broker().subscribe(["a"], None) as subscription:
+        async with open_broker(settings) as broker:
+            id = await broker.publish("a", 1)
+
+        assert [event.id for event in await take(subscription, 1)] == [id]
+        assert len(await redis.client_list()) <= connections + 3, "the broker was not closed"
 
 
 async def test_concurrent_processes_agree_on_the_order(make_broker: MakeBroker) -> None:
@@ -160,9 +174,9 @@ async def test_reader_keeps_no_ended_subscriptions(make_broker: MakeBroker) -> N
 
     async with broker.subscribe(["a", "b"], None), broker.subscribe(["a"], None):
         reader = await broker._connect().reading()
-        assert sorted(reader._subscriptions) == ["a", "b"]
+        assert sorted(reader.subscriptions._topics) == ["a", "b"]
 
-    assert not reader._subscriptions
+    assert not reader.subscriptions._topics
 
 
 async def test_restart_with_all_data_loses_nothing(
@@ -372,7 +386,7 @@ async def test_publish_without_response_is_not_repeated() -> None:
 
     async with await asyncio.start_server(respond, "127.0.0.1", 0) as server:
         port = server.sockets[0].getsockname()[1]
-        broker = RedisBroker(f"redis://127.0.0.1:{port}", history=10, history_seconds=60, buffer=10)
+        broker = RedisBroker(f"redis://127.0.0.1:{port}", **LIMITS)
 
         with pytest.raises(RedisError):
             await broker.publish("a", 1)
@@ -409,7 +423,7 @@ async def test_wrong_password_raises(start_server: Callable[..., RedisServer]) -
     async with Redis.from_url(server.url) as redis:
         await redis.config_set("requirepass", "right")
     url = server.url.replace("redis://", "redis://:wrong@")
-    broker = RedisBroker(url, history=1, history_seconds=1, buffer=1)
+    broker = RedisBroker(url, **LIMITS)
 
     with pytest.raises(RedisError):
         await broker.ping()
@@ -441,8 +455,8 @@ async def test_history_has_exact_length(make_broker: MakeBroker, redis: Redis) -
 
     await publish(broker, "a", *range(200))
 
-    assert await redis.xlen(topic_keys("a")[0]) == 3
-    assert await redis.zcard(TOPICS) == 1
+    assert await redis.xlen(f"{HISTORY}a") == 3
+    assert await redis.zcard(HEADS) == 1
 
 
 async def test_old_events_expire(make_broker: MakeBroker, redis: Redis) -> None:
@@ -457,7 +471,7 @@ async def test_old_events_expire(make_broker: MakeBroker, redis: Redis) -> None:
             assert numbers(await take(subscription, 1)) == [3]
         assert subscription.reset is reset
     fourth, *_ = await publish(broker, "a", 4)
-    entries: Any = await redis.xrange(topic_keys("a")[0])
+    entries: Any = await redis.xrange(f"{HISTORY}a")
     assert [id.decode() for id, _ in entries] == [stream_id(third), stream_id(fourth)]
 
 
@@ -468,8 +482,8 @@ async def test_expired_topic_is_reset(make_broker: MakeBroker, redis: Redis) -> 
     await pass_time(redis, 61)
     other, *_ = await publish(broker, "b", 4)
 
-    assert await redis.zcard(TOPICS) == 1
-    for last_event_id, reset in ((first, True), (second, True), (done, False), (other, False)):
+    assert await redis.zcard(HEADS) == 1
+    for last_event_id, reset in ((first, True), (second, False), (done, False), (other, False)):
         async with broker.subscribe(["a"], last_event_id) as subscription:
             assert subscription.reset is reset
 
@@ -477,7 +491,7 @@ async def test_expired_topic_is_reset(make_broker: MakeBroker, redis: Redis) -> 
 async def test_deleted_topics_are_reset(make_broker: MakeBroker, redis: Redis) -> None:
     broker = make_broker()
     first, second = await publish(broker, "a", 1, 2)
-    await redis.delete(TOPICS, RECENT, *topic_keys("a"))
+    await redis.delete(*set(KEYS) - {CLOCK}, f"{HISTORY}a")
 
     for last_event_id, reset in ((first, True), (second, False)):
         async with broker.subscribe(["a"], last_event_id) as subscription:
@@ -512,12 +526,13 @@ async def test_ids_increase_when_the_clock_goes_back(make_broker: MakeBroker, re
 async def test_ids_of_other_lives_are_unknown(make_broker: MakeBroker) -> None:
     broker = make_broker()
     id = await broker.finish("a", 1)
-    life, number = int(life_of(id)), number_of(id)
+    start, random, number = int(id[:13]), life_of(id)[13:], number_of(id)
     rest = id.removeprefix(life_of(id))
 
     for unknown in (
-        f"{life - 1}{rest}",
-        f"{life + 1}{rest}",
+        f"{start - 1}{random}{rest}",
+        f"{start + 1}{random}{rest}",
+        f"{start}{int(random, 16) ^ 1:08x}{rest}",
         f"{id.removesuffix(str(number))}{number + 1}",
     ):
         assert not await broker.is_over(["a"], unknown)
@@ -532,11 +547,11 @@ async def test_invalid_event_name_is_not_stored(make_broker: MakeBroker, redis: 
     with pytest.raises(ValueError, match="expected one line"):
         await broker.publish("a", 1, "two\nlines")
 
-    assert not await redis.exists(*topic_keys("a"))
+    assert not await redis.exists(f"{HISTORY}a")
 
 
 def test_broker_works_in_consecutive_event_loops(redis_url: str) -> None:
-    broker = RedisBroker(redis_url, history=10, history_seconds=60, buffer=10)
+    broker = RedisBroker(redis_url, **LIMITS)
 
     async def use(number: int) -> list[int]:
         connections = broker._connect()

@@ -6,6 +6,8 @@ from streaming_api.streaming.events.subscription import Subscription
 from streaming_api.streaming.events.wire import Event
 from streaming_api.streaming.registry import SlowReader
 
+from .subscriptions import subscribe
+
 
 def event(number: int, topic: str = "a") -> Event:
     return Event(f"{number:03}", topic, b"%d" % number)
@@ -17,23 +19,27 @@ def start(subscription: Subscription, *replay: Event, newest: int = 0) -> None:
 
 
 def test_events_pushed_before_start_follow_the_replay() -> None:
-    subscription = Subscription(["a"], buffer=10)
+    subscription = subscribe(["a"], buffer=10)
     for number in (1, 2, 3):
         subscription.push(event(number), last=False)
 
     start(subscription, event(1), event(2), newest=2)
 
-    assert subscription.take() == [event(1), event(2), event(3)]
+    assert subscription.take() == [event(1), event(2)]
+    subscription.add_page([])
+    assert subscription.take() == [event(3)]
 
 
 def test_event_of_the_replay_is_not_delivered_again() -> None:
-    subscription = Subscription(["a"], buffer=10)
+    subscription = subscribe(["a"], buffer=10)
     start(subscription, event(1), event(2), newest=2)
 
     for number in (1, 2, 3):
         subscription.push(event(number), last=False)
 
-    assert subscription.take() == [event(1), event(2), event(3)]
+    assert subscription.take() == [event(1), event(2)]
+    subscription.add_page([])
+    assert subscription.take() == [event(3)]
 
 
 @pytest.mark.parametrize(
@@ -48,7 +54,7 @@ def test_event_of_the_replay_is_not_delivered_again() -> None:
 def test_events_lost_after_the_id_are_a_reset(
     after: str | None, lost: list[str], reset: bool
 ) -> None:
-    subscription = Subscription(["a"], buffer=10)
+    subscription = subscribe(["a"], buffer=10)
 
     subscription.start([], after=after, newest="009", lost=lost, finished=())
 
@@ -57,7 +63,7 @@ def test_events_lost_after_the_id_are_a_reset(
 
 
 def test_full_buffer_fails_after_its_events() -> None:
-    subscription = Subscription(["a"], buffer=2)
+    subscription = subscribe(["a"], buffer=2)
     start(subscription)
 
     for number in (1, 2, 3, 4):
@@ -69,7 +75,7 @@ def test_full_buffer_fails_after_its_events() -> None:
 
 
 def test_first_failure_is_raised() -> None:
-    subscription = Subscription(["a"], buffer=10)
+    subscription = subscribe(["a"], buffer=10)
     start(subscription)
 
     subscription.fail(ConnectionError("first"))
@@ -81,7 +87,7 @@ def test_first_failure_is_raised() -> None:
 
 def test_event_or_failure_is_notified() -> None:
     notified: list[int] = []
-    subscription = Subscription(["a"], buffer=10)
+    subscription = subscribe(["a"], buffer=10)
     start(subscription)
     subscription.notify = lambda: notified.append(len(notified))
 
@@ -96,7 +102,7 @@ def test_event_or_failure_is_notified() -> None:
 
 
 def test_last_event_closes_its_topic_only() -> None:
-    subscription = Subscription(["a", "b"], buffer=10)
+    subscription = subscribe(["a", "b"], buffer=10)
     start(subscription)
 
     subscription.push(event(1, "a"), last=True)

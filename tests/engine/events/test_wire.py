@@ -3,6 +3,7 @@
 import json
 import math
 import string
+from itertools import accumulate
 
 import pytest
 from httpx2 import EventSource, Request, Response, ServerSentEvent
@@ -47,8 +48,8 @@ def decode(stream: bytes) -> list[ServerSentEvent]:
 def test_event_with_any_json_value_round_trips(value: object) -> None:
     event = Event("1-1", "a", encode_json(value), "tick")
 
-    (encoded,) = decode(event.encoded)
-    (multiplexed,) = decode(event.multiplexed)
+    (encoded,) = decode(event.encode(multiplexed=False))
+    (multiplexed,) = decode(event.encode(multiplexed=True))
 
     assert encoded.json() == value
     assert multiplexed.json() == {"topic": "a", "data": value}
@@ -58,7 +59,9 @@ def test_event_with_any_json_value_round_trips(value: object) -> None:
 @configured(deadline=None)
 @given(json_values)
 def test_data_is_one_line_for_every_reader(value: object) -> None:
-    lines = Event("1-1", "a", encode_json(value)).encoded.decode().splitlines()
+    event = Event("1-1", "a", encode_json(value))
+
+    lines = event.encode(multiplexed=False).decode().splitlines()
 
     assert lines[:1] + lines[2:] == ["id: 1-1", ""]
     assert json.loads(lines[1].removeprefix("data: ")) == value
@@ -152,12 +155,15 @@ def test_heartbeat_is_not_an_event() -> None:
 @given(sizes=st.lists(st.integers(0, 200), min_size=1, max_size=20))
 def test_coalesce_keeps_events_within_the_limit(multiplexed: bool, sizes: list[int]) -> None:
     events = [Event(f"{n}", "a", b"1" * (size + 1)) for n, size in enumerate(sizes)]
-    single = [event.multiplexed if multiplexed else event.encoded for event in events]
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("streaming_api.streaming.events.wire.MAX_CHUNK", 200)
+        patch.setattr("streaming_api.streaming.events.wire.MAX_CHUNK", 100)
         pieces = list(coalesce(events, multiplexed=multiplexed))
 
-    assert b"".join(piece for piece, _ in pieces) == b"".join(single)
+    encoded = [event.encode(multiplexed=multiplexed) for event in events]
+    assert b"".join(piece for piece, _ in pieces) == b"".join(encoded)
+    assert all(len(piece) <= 100 for piece, _ in pieces)
     assert sum(number for _, number in pieces) == len(events)
-    assert all(len(piece) <= 200 or number == 1 for piece, number in pieces)
+    ends = list(accumulate(len(piece) for piece, _ in pieces))
+    counted = [end for end, (_, number) in zip(ends, pieces, strict=True) if number]
+    assert set(counted) <= set(accumulate(map(len, encoded)))

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable
 
 import pytest
+from starlette.types import Receive, Scope, Send
 
 from streaming_api.streaming import Chunk
 from streaming_api.streaming.registry import Streams
@@ -56,6 +57,56 @@ async def test_limit_of_client_does_not_affect_another() -> None:
     async with exchange(app) as first, exchange(app, client="192.0.2.2") as second:
         assert (await first.start())[0] == 200
         assert (await second.start())[0] == 200
+
+
+@pytest.mark.parametrize(
+    ("first_client", "second_client", "expected"),
+    [
+        ("2001:db8:0:1::1", "2001:db8:0:1:ffff:ffff:ffff:ffff", 429),
+        ("2001:db8:0:1::1", "2001:db8:0:2::1", 200),
+        ("fe80::1%eth0", "fe80::2", 429),
+        ("::ffff:192.0.2.1", "192.0.2.1", 429),
+        ("::ffff:192.0.2.1", "::ffff:192.0.2.2", 200),
+        ("testclient", "testclient", 429),
+        ("unknown", "unknown", 200),
+    ],
+)
+async def test_client_is_an_address_or_a_network_of_64_bits(
+    first_client: str, second_client: str, expected: int
+) -> None:
+    app = application(wait_after_chunk, max_per_client=1)
+
+    async with exchange(app, client=first_client) as first:
+        assert (await first.start())[0] == 200
+        async with exchange(app, client=second_client) as second:
+            assert (await second.start())[0] == expected
+
+
+async def test_client_of_socket_file_has_no_limit_of_its_own() -> None:
+    inner = application(wait_after_chunk, max_per_client=1)
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await inner({**scope, "client": None}, receive, send)
+
+    async with exchange(app) as first, exchange(app) as second:
+        assert (await first.start())[0] == 200
+        assert (await second.start())[0] == 200
+
+
+async def test_too_many_streams_of_all_clients_return_503() -> None:
+    app = application(wait_after_chunk, max_streams=2)
+
+    async with exchange(app, client="192.0.2.1") as first, exchange(app, client="unknown"):
+        assert (await first.start())[0] == 200
+        async with exchange(app, client="192.0.2.3") as third:
+            status, headers = await third.start()
+        assert status == 503
+        assert headers["content-type"] == "application/problem+json"
+        assert headers["retry-after"] == "5"
+        first.disconnect()
+        await asyncio.wait([first.response])
+        async with exchange(app, client="192.0.2.4") as fourth:
+            assert (await fourth.start())[0] == 200
 
 
 @pytest.mark.parametrize(

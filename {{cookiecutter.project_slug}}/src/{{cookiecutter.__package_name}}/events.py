@@ -1,6 +1,9 @@
 """The route that publishes events, and the rules of topics."""
 
-from fastapi import APIRouter, Depends, HTTPException, Request
+from collections.abc import Sequence
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, HTTPException, Request, Response
 from pydantic import BaseModel, ConfigDict, JsonValue
 
 from .streaming import (
@@ -8,15 +11,19 @@ from .streaming import (
 #{% if cookiecutter.__uses.tokens %}
     GUARDED,
 #{% endif %}
+    NDJSON,
     BrokerDep,
     EventName,
+    NDJSONBody,
+    Payload,
+    PublishRoute,
 #{% if cookiecutter.__uses.tokens %}
     Scope,
 #{% endif %}
-    StreamRoute,
     Topic,
     TopicFinished,
     Topics,
+    describe_batch,
 #{% if cookiecutter.__uses.tokens %}
     requires,
 #{% endif %}
@@ -61,7 +68,7 @@ async def check_published_topic(topic: Topic, request: Request) -> None:
 
 router = APIRouter(
     tags=["events"],
-    route_class=StreamRoute,
+    route_class=PublishRoute,
     dependencies=[
 #{% if cookiecutter.__uses.tokens %}
         requires(Scope.PUBLISH),
@@ -74,6 +81,21 @@ router = APIRouter(
 )
 
 
+@router.post("/events/{topic}", include_in_schema=False)
+async def publish_events(
+    topic: Topic,
+    events: Annotated[Sequence[Payload], Depends(NDJSONBody(NewEvent))],
+    broker: BrokerDep,
+) -> Response:
+    """Publish an event for each line of NDJSON: all of them, or none."""
+    try:
+        ids = await broker.publish_all(topic, events)
+    except TopicFinished as error:
+        raise HTTPException(409, f"The topic {topic} is finished.") from error
+    lines = [f"{PublishedEvent(id=id).model_dump_json()}\n" for id in ids]
+    return Response("".join(lines), 201, media_type=NDJSON)
+
+
 @router.post(
     "/events/{topic}",
     status_code=201,
@@ -84,6 +106,7 @@ router = APIRouter(
         503: retry_later("The event broker is unavailable."),
 #{% endif %}
     },
+    openapi_extra=describe_batch(NewEvent, PublishedEvent),
 )
 async def publish_event(topic: Topic, event: NewEvent, broker: BrokerDep) -> PublishedEvent:
     """Publish an event to the subscribers of a topic."""

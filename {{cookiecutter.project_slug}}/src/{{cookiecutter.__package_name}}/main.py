@@ -58,7 +58,7 @@ from .streaming.events.jobs import Jobs
 #{% if cookiecutter.__uses.memory %}
 from .streaming.events.memory import MemoryBroker, require_one_worker
 #{% else %}
-from .streaming.events.redis import RedisBroker
+from .streaming.events.redis import open_broker
 #{% endif %}
 from .streaming.events.routes import router as event_routes
 #{% endif %}
@@ -121,11 +121,14 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     except Exception as error:
         logger.warning("Exports are unavailable: %s", error)
 #{% endif %}
+#{% if cookiecutter.__uses.sse %}
+    async with state.broker:
+        with stop_signals(state.streams.drain):
+            yield
+        await state.jobs.close()
+#{% else %}
     with stop_signals(state.streams.drain):
         yield
-#{% if cookiecutter.__uses.sse %}
-    await state.jobs.close()
-    await state.broker.close()
 #{% endif %}
 #{% if cookiecutter.__uses.exports %}
     state.database.close()
@@ -175,16 +178,11 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     broker = MemoryBroker(
         history=settings.event_history,
         history_seconds=settings.event_history_seconds,
-        max_topics=settings.max_topics,
+        history_bytes=settings.event_history_bytes,
         buffer=settings.subscriber_buffer,
     )
 #{% else %}
-    broker = RedisBroker(
-        settings.redis_url,
-        history=settings.event_history,
-        history_seconds=settings.event_history_seconds,
-        buffer=settings.subscriber_buffer,
-    )
+    broker = open_broker(settings)
 #{% endif %}
     app.state.broker = broker
     app.state.fanout = Fanout(settings.heartbeat_seconds)

@@ -112,16 +112,14 @@ class Settings(BaseSettings):
     """Number of events per topic that can be replayed."""
     event_history_seconds: Seconds = 3600
     """Time for which an event can be replayed."""
+    event_history_bytes: Annotated[int, Field(ge=0)] = 256 * 1024 * 1024
+    """Maximum size of all events that can be replayed."""
     subscriber_buffer: Annotated[int, Field(ge=1)] = 1000
     """Number of events that a slow client can lag behind before it is disconnected."""
     max_event_bytes: Annotated[int, Field(ge=1)] = 256 * 1024
     """Maximum size of a request body."""
     max_topics_per_stream: Annotated[int, Field(ge=1)] = 50
     """Maximum number of topics on a connection."""
-#{% if cookiecutter.__uses.memory %}
-    max_topics: Annotated[int, Field(ge=1)] = 10_000
-    """Number of topics without subscribers whose history is kept, most recently used first."""
-#{% endif %}
 #{% if cookiecutter.__uses.redis %}
     redis_url: RedisURL = "redis://127.0.0.1:6379/0"
 #{% endif %}

@@ -161,6 +161,7 @@ def limit_body(request: Request) -> Request:
     FastAPI's own limit answers in plain text, outside of the middleware.
     """
     limit: int = request.app.state.settings.max_event_bytes
+    limit = max(limit, request.scope.get("max_body_bytes", 0))
     received = 0
 
     async def receive() -> Message:

@@ -6,9 +6,6 @@
 """The client command: `export`."""
 #{% endif %}
 
-#{% if cookiecutter.__uses.sse %}
-import json
-#{% endif %}
 import sys
 #{% if cookiecutter.__uses.exports %}
 from collections.abc import Callable, Iterator, Sequence
@@ -24,14 +21,10 @@ from typing import Annotated
 from urllib.parse import quote
 #{% endif %}
 
-#{% if cookiecutter.__uses.sse %}
-import httpx2
-#{% endif %}
 import typer
 
 #{% if cookiecutter.__uses.sse %}
 from ..events.broker import EARLIEST
-from ..events.wire import require_topic
 #{% endif %}
 #{% if cookiecutter.__uses.exports %}
 from ..exports.export import Export
@@ -42,7 +35,8 @@ from .formats import FORMATS
 #{% endif %}
 #{% if cookiecutter.__uses.sse %}
 from .position import Position
-from .service import DEFAULT_URL, ClientError, ServiceSettings, connect, describe_error, printable
+from .publish import STDIN, publish_event, publish_lines
+from .service import DEFAULT_URL, ClientError, ServiceSettings, connect, printable
 from .tail import Tail, printer
 #{% else %}
 from .service import DEFAULT_URL, ClientError, ServiceSettings, connect, printable
@@ -117,31 +111,20 @@ def add_publish(cli: typer.Typer, load_settings: LoadSettings) -> None:
     @cli.command()
     def publish(
         topic: Annotated[str, typer.Argument(help="Topic to publish to")],
-        data: Annotated[str, typer.Argument(help="JSON")],
+        data: Annotated[str, typer.Argument(help=f"JSON, or {STDIN} for NDJSON on stdin")],
         event: Annotated[str | None, typer.Option(help="Name of the event")] = None,
         url: URL = None,
     ) -> None:
-        """Publish an event, and print its id."""
+        """Publish an event, or each line of stdin, and print the ids."""
         settings = load_settings()
         with exit_on_error(), connect(url, settings, timeout=30) as client:
-            try:
-                require_topic(topic)
-            except ValueError as error:
-                raise ClientError(f"{error}.") from error
-            try:
-                json.loads(data)
-            except ValueError as error:
-                raise ClientError(f"Invalid DATA={data!r}: expected JSON ({error}).") from error
-            # The text as it is: a number may have more digits than a float.
-            body = '{"data": ' + data + ', "event": ' + json.dumps(event) + "}"
-            headers = {"Content-Type": "application/json"}
-            try:
-                response = client.post(f"/events/{topic}", content=body, headers=headers)
-            except httpx2.HTTPError as error:
-                raise ClientError(f"{str(error) or type(error).__name__}.") from error
-            if response.status_code != 201:
-                raise ClientError(describe_error(response))
-            print(response.json()["id"])
+            if data != STDIN:
+                print(publish_event(client, topic, data, event))
+                return
+            if event is not None:
+                raise ClientError(f"Invalid --event={event!r}: each line has its own.")
+            for id in publish_lines(client, topic, sys.stdin.buffer):
+                print(id, flush=True)
 #{% endif %}
 #{% if cookiecutter.__uses.exports %}
 

@@ -132,7 +132,9 @@ class Tail:
             self._retry = max(MIN_RETRY_SECONDS, seconds)
         if event.id and not ID.fullmatch(event.id):
             raise ClientError(f"Invalid id of an event: {event.id!r}.")
-        if not event.data:  # as browsers do
+        if not event.data:  # no event, as for browsers, but perhaps a newer position
+            if event.id:
+                self._position.move(event.id)
             return
         # An event of the stream, not of a topic, has no new id.
         if event.event == STREAM_ERROR and event.id in ("", self._position.id):

@@ -19,11 +19,10 @@ from starlette.types import Message, Send
 from ..registry import Chunk, Reason, SlowReader, Stream
 from ..response import LAST_CHUNK, body_message
 from .subscription import Subscription
-from .wire import HEARTBEAT, Event, coalesce
+from .wire import Event, coalesce
 
 SLICE = 250
 """Number of streams to flush before the event loop runs everything else."""
-HEARTBEAT_CHUNK = Chunk(HEARTBEAT, 0)
 
 
 class SendCancelled(Exception):
@@ -38,7 +37,7 @@ class Fanout:
         self._timer: asyncio.TimerHandle | None = None
         self._subscribers: set[Subscriber] = set()
         self._scheduled: deque[Subscriber] = deque()
-        self._coalesced: dict[tuple[Sequence[str], str, str, int], list[Chunk]] = {}
+        self._coalesced: dict[tuple[Sequence[str] | bool, str, str, int], list[Chunk]] = {}
 
     @contextmanager
     def serving(self, subscriber: "Subscriber") -> Iterator[None]:
@@ -64,22 +63,26 @@ class Fanout:
 
     def chunks(self, topics: Sequence[str], events: Sequence[Event]) -> list[Chunk]:
         """Return `events` as chunks, encoded once per turn for all streams at the same position."""
-        # The number tells a replay with a gap, since events expire, from a complete one.
-        position = topics, events[0].id, events[-1].id, len(events)
+        multiplexed = len(topics) > 1
+        # The ends identify two events. The number tells a replay with a gap, since events expire,
+        # from a complete one.
+        same = topics if len(events) > 2 else multiplexed
+        position = same, events[0].id, events[-1].id, len(events)
         chunks = self._coalesced.get(position)
         if chunks is None:
             if not self._coalesced:
                 asyncio.get_running_loop().call_soon(self._coalesced.clear)
-            multiplexed = len(topics) > 1
             chunks = [Chunk(*piece) for piece in coalesce(events, multiplexed=multiplexed)]
             self._coalesced[position] = chunks
         return chunks
 
     def _flush(self) -> None:
-        for _ in range(min(SLICE, len(self._scheduled))):
-            self._scheduled.popleft().flush()
-        if self._scheduled:
-            asyncio.get_running_loop().call_soon(self._flush)
+        try:
+            for _ in range(min(SLICE, len(self._scheduled))):
+                self._scheduled.popleft().flush()
+        finally:
+            if self._scheduled:
+                asyncio.get_running_loop().call_soon(self._flush)
 
     def _start_timer(self) -> None:
         # A stream that sent nothing between two ticks has been idle for up to two periods.
@@ -135,10 +138,13 @@ class Subscriber:
 
     def tick(self) -> None:
         """Send a heartbeat if nothing was sent since the last tick."""
-        self.stream.detect_disconnect()
-        if self.is_idle and not self.chunks:
-            self.chunks.append(HEARTBEAT_CHUNK)
-            self.schedule()
+        try:
+            self.stream.detect_disconnect()
+            if self.is_idle and not self.chunks:
+                self.chunks.append(Chunk(self.subscription.heartbeat(), 0))
+                self.schedule()
+        except Exception as failure:
+            self._fail(failure)
         self.is_idle = True
 
     async def settle(self) -> None:

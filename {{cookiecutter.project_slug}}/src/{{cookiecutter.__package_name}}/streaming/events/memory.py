@@ -4,66 +4,76 @@ import os
 import re
 import sys
 import time
-from argparse import ArgumentParser
+from bisect import bisect_right
 from collections import OrderedDict, deque
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from heapq import merge
+from itertools import islice, takewhile
+from operator import attrgetter
 from pathlib import Path
+from secrets import token_hex
 
+from anyio import Lock
+
+from ..registry import SlowReader
 from ..settings import exit_with
 from .broker import EARLIEST, Broker, TopicFinished
-from .subscription import Subscription
-from .wire import Event
+from .subscription import Subscription, Subscriptions, first_page
+from .wire import Event, Payload
 
-ID = re.compile(r"[0-9]{13}-[0-9]{12}")
+ID = re.compile(r"[0-9]{13}[0-9a-f]{8}-[0-9]{12}")
+ID_OF = attrgetter("id")
+TOPIC_BYTES = 1024
+"""Size in memory of a topic without events."""
 SERVERS = {"fastapi", "gunicorn", "uvicorn"}
 """Commands with the option `--workers`."""
+WORKERS = re.compile(r" (?:-w|--workers)[ =]?([0-9]+)")
 
 
 @dataclass
 class Topic:
-    """A topic: its history, oldest event first, and its subscriptions."""
+    """A topic and its history, oldest event first."""
 
     lost: str
     """An id up to which events are lost."""
-    history: deque[tuple[float, Event]] = field(default_factory=deque)
+    history: deque[Event] = field(default_factory=deque)
     finished: bool = False
-    subscriptions: set[Subscription] = field(default_factory=set)
-    used_at: float = 0.0
 
     @property
     def newest(self) -> str:
         """The id of the newest event, in history or lost."""
-        return self.history[-1][1].id if self.history else self.lost
+        return self.history[-1].id if self.history else self.lost
 
-    def evict(self, keep: int, before: float) -> None:
-        """Remove the oldest events: all but `keep`, and those published before that time."""
-        while self.history and (len(self.history) > keep or self.history[0][0] < before):
-            self.lost = self.history.popleft()[1].id
+    def after(self, id: str) -> Iterator[Event]:
+        """Return the events after `id`."""
+        return islice(self.history, bisect_right(self.history, id, key=ID_OF), None)
 
 
 @dataclass(eq=False, kw_only=True)
 class MemoryBroker(Broker):
-    """Keeps `history` events per topic for `history_seconds`.
+    """Keeps `history` events per topic for `history_seconds`, in `history_bytes` for all topics.
 
-    An id is the start time of the broker in milliseconds and a sequence number, so that ids of
-    another process are recognized. A topic without subscribers is evicted when it has not been used
-    for `history_seconds`, or when `max_topics` others have been used since.
+    An id is the start of the broker, in milliseconds and random, and a sequence number, so that ids
+    of another process are recognized. Topics without events and subscribers take no memory.
     """
 
     history: int
     history_seconds: float
-    max_topics: int
+    history_bytes: int
     buffer: int
     clock: Callable[[], float] = time.monotonic
 
     def __post_init__(self) -> None:
-        self._life = f"{time.time_ns() // 1_000_000:013}"
+        self._life = f"{time.time_ns() // 1_000_000:013}{token_hex(4)}"
         self._published = 0
-        self._lost = self._last_id
         self._topics: dict[str, Topic] = {}
-        self._unused: OrderedDict[str, Topic] = OrderedDict()
+        self._events: OrderedDict[str, tuple[float, Event]] = OrderedDict()
+        self._bytes = 0
+        self._subscriptions = Subscriptions(self.buffer)
+        self._subscriptions.newest = self._subscriptions.lost = f"{self._life}-{0:012}"
+        self._publishing = Lock(fast_acquire=True)
 
     async def is_over(self, topics: Sequence[str], last_event_id: str | None) -> bool:
         """Implement `Broker.is_over`."""
@@ -76,17 +86,16 @@ class MemoryBroker(Broker):
     async def subscribe(
         self, topics: Sequence[str], last_event_id: str | None
     ) -> AsyncIterator[Subscription]:
+        self._evict()
         followed = {name: self._topic(name) for name in topics}
-        subscription = self._subscription(followed, last_event_id)
-        for name, topic in followed.items():
-            topic.subscriptions.add(subscription)
-            self._unused.pop(name, None)
+        subscription = Subscription(topics, self._subscriptions)
+        self._start(subscription, followed, last_event_id)
         try:
-            yield subscription
+            with self._subscriptions.delivering(topics, subscription):
+                yield subscription
         finally:
-            for name, topic in followed.items():
-                topic.subscriptions.discard(subscription)
-                self._release(name, topic)
+            for name in topics:
+                self._release(name)
 
     async def ping(self) -> None:
         """Return: memory is always available."""
@@ -94,76 +103,105 @@ class MemoryBroker(Broker):
     async def close(self) -> None:
         """Return: there is nothing to release."""
 
-    @property
-    def _last_id(self) -> str:
-        return f"{self._life}-{self._published:012}"
-
     def _is_known(self, id: str) -> bool:
-        return bool(ID.fullmatch(id)) and id.startswith(self._life) and id <= self._last_id
+        known = ID.fullmatch(id) and id.startswith(self._life)
+        return bool(known) and id <= self._subscriptions.newest
 
     def _topic(self, name: str) -> Topic:
-        """Return a topic without expired events, or a new one."""
-        topic = self._topics.get(name)
-        if topic is None:
-            topic = self._topics[name] = Topic(lost=self._lost)
-        topic.evict(self.history, before=self.clock() - self.history_seconds)
-        return topic
+        return self._topics.setdefault(name, Topic(self._subscriptions.lost))
 
-    def _subscription(self, followed: dict[str, Topic], last_event_id: str | None) -> Subscription:
-        """Return a started subscription, which has the only reference to its replay."""
+    def _start(
+        self, subscription: Subscription, followed: dict[str, Topic], last_event_id: str | None
+    ) -> None:
+        """Start `subscription` with a replay that reads history page by page."""
         known = last_event_id is not None and self._is_known(last_event_id)
         start = last_event_id if last_event_id is not None and known else ""
-        replay = sorted(
-            (
-                event
-                for topic in followed.values()
-                if topic.finished or last_event_id is not None
-                for _, event in topic.history
-                if event.id > start
-            ),
-            key=lambda event: event.id,
-        )
-        subscription = Subscription(followed, self.buffer)
+        finished = [name for name, topic in followed.items() if topic.finished]
+        replayed = finished if last_event_id is None else followed
+        pages = self._pages([followed[name] for name in replayed], start)
+        subscription.read_page = lambda: subscription.add_page(next(pages, []))
         subscription.start(
-            replay,
+            next(pages, []),
             after=None if last_event_id in (None, EARLIEST) else start,
-            newest=self._last_id,
+            newest=self._subscriptions.newest,
             lost=[topic.lost for topic in followed.values()],
-            finished=[name for name, topic in followed.items() if topic.finished],
+            finished=finished,
         )
-        return subscription
 
-    async def _store(self, topic: str, data: bytes, name: str | None, *, last: bool) -> str:
-        event = Event(f"{self._life}-{self._published + 1:012}", topic, data, name)
+    def _pages(self, topics: Sequence[Topic], position: str) -> Iterator[list[Event]]:
+        """Yield the events up to now. Raises `SlowReader` if one is evicted before its page."""
+        newest = self._subscriptions.newest
+        bounds = [(topic, topic.lost, topic.newest) for topic in topics]
+        while page := first_page(
+            takewhile(
+                lambda event: event.id <= newest,
+                merge(*(topic.after(position) for topic in topics), key=ID_OF),
+            )
+        ):
+            yield page
+            position = page[-1].id
+            if any(min(topic.lost, end) > max(position, lost) for topic, lost, end in bounds):
+                raise SlowReader
+
+    async def _store(self, topic: str, payloads: Sequence[Payload], *, last: bool) -> list[str]:
+        size = sum(payload.size for payload in payloads)
+        async with self._publishing:
+            await self._subscriptions.make_room(topic, len(payloads), size)
+            return self._add(topic, payloads, last=last)
+
+    def _add(self, topic: str, payloads: Sequence[Payload], *, last: bool) -> list[str]:
+        self._evict()
         stored = self._topic(topic)
         if stored.finished:
             raise TopicFinished(topic)
-        self._published += 1
         stored.finished = last
-        stored.history.append((self.clock(), event))
-        stored.evict(self.history, before=self.clock() - self.history_seconds)
-        for subscription in stored.subscriptions:
-            subscription.push(event, last=last)
-        self._release(topic, stored)
-        return event.id
+        ids: list[str] = []
+        for payload in payloads:
+            self._published += 1
+            event = Event(f"{self._life}-{self._published:012}", topic, *payload)
+            ids.append(event.id)
+            stored.history.append(event)
+            self._events[event.id] = self.clock(), event
+            self._bytes += event.size
+            self._subscriptions.push(event, last=last)
+        # A finished topic keeps its last event, and is known by it.
+        while len(stored.history) > max(self.history, last):
+            self._drop(stored.history[0])
+        self._evict()
+        return ids
 
-    def _release(self, name: str, topic: Topic) -> None:
-        """Mark `topic` as unused if it has no subscribers, and evict unused topics."""
-        if topic.subscriptions:
-            return
-        if not topic.history and not topic.finished and topic.lost <= self._lost:
-            self._topics.pop(name, None)
-            return
-        topic.used_at = self.clock()
-        self._unused[name] = topic
-        self._unused.move_to_end(name)
-        expired = topic.used_at - self.history_seconds
-        oldest = next(iter(self._unused.values()))
-        while len(self._unused) > self.max_topics or oldest.used_at < expired:
-            evicted, _ = self._unused.popitem(last=False)
-            del self._topics[evicted]
-            self._lost = max(self._lost, oldest.newest)
-            oldest = next(iter(self._unused.values()))
+    def _evict(self) -> None:
+        """Drop the oldest events of all topics: those that expired or take too many bytes."""
+        expired = self.clock() - self.history_seconds
+        while self._events:
+            published_at, event = next(iter(self._events.values()))
+            size = self._bytes + TOPIC_BYTES * len(self._topics)
+            if published_at >= expired and size <= self.history_bytes:
+                return
+            self._drop(event)
+
+    def _drop(self, event: Event) -> None:
+        """Drop the oldest event of its topic."""
+        topic = self._topics[event.topic]
+        topic.lost = topic.history.popleft().id
+        del self._events[event.id]
+        self._bytes -= event.size
+        self._release(event.topic)
+
+    def _release(self, name: str) -> None:
+        """Forget a topic without events and subscribers."""
+        topic = self._topics[name]
+        if not topic.history and name not in self._subscriptions:
+            self._subscriptions.lost = max(self._subscriptions.lost, topic.lost)
+            del self._topics[name]
+
+
+def open_broker(settings: object) -> Broker:
+    """Exit the process: events of a script would be in its own memory."""
+    exit_with(
+        "Events of a script reach no subscriber: the memory broker delivers them within the "
+        "process of the service. Publish by POST /events/TOPIC, or choose the Redis broker."
+    )
 
 
 def require_one_worker(workers: int | None = None) -> None:
@@ -188,8 +226,6 @@ def configured_workers() -> int:
     program = Path(sys.argv[0])
     if (program.parent.name if program.stem == "__main__" else program.stem) not in SERVERS:
         return 1
-    options = ArgumentParser()
+    option = WORKERS.search(" ".join(sys.argv))
     default = os.environ.get("UVICORN_WORKERS") or os.environ.get("WEB_CONCURRENCY") or "1"
-    options.add_argument("-w", "--workers", type=int, default=default)
-    workers: int = options.parse_known_args(sys.argv[1:])[0].workers
-    return workers
+    return int(option[1] if option else default)

@@ -9,7 +9,6 @@ import msgspec
 from anyio import CancelScope
 from fastapi.sse import _SSE_EVENT_SCHEMA, ServerSentEvent, format_sse_event
 from pydantic import GetJsonSchemaHandler, TypeAdapter
-from pydantic_core import CoreSchema
 from starlette.types import Receive, Send
 
 from ..generators import ItemFormat, Items, encoded
@@ -80,7 +79,7 @@ class EventSchema:
     """Documents a type as the data of an event."""
 
     def __get_pydantic_json_schema__(
-        self, core_schema: CoreSchema, handler: GetJsonSchemaHandler
+        self, core_schema: Any, handler: GetJsonSchemaHandler
     ) -> dict[str, Any]:
         data = {
             "type": "string",

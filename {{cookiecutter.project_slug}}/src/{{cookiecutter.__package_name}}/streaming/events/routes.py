@@ -22,13 +22,13 @@ retry: 2000
 event: ready
 data: {"topics":["news"]}
 #{% if cookiecutter.__uses.memory %}
-id: 1795356793097-000000000000
+id: 17953567930977f3a09c1-000000000000
 
-id: 1795356793097-000000000001
+id: 17953567930977f3a09c1-000000000001
 #{% else %}
-id: 1795356809077-1795356809077-100000000000
+id: 17953568090777f3a09c1-1795356809077-100000000000
 
-id: 1795356809077-1795356810072-100000000001
+id: 17953568090777f3a09c1-1795356810072-100000000001
 #{% endif %}
 event: tick
 data: {"n":1}
@@ -109,8 +109,11 @@ async def stream_events(
     last_event_id: Annotated[
         str | None, Query(description=f"Resume after this id; `{EARLIEST}`: from all of history")
     ] = None,
+    last_event_id_of_polyfill: Annotated[
+        str | None, Query(alias="lastEventId", description="Overrides `last_event_id`")
+    ] = None,
     last_event_id_header: Annotated[
-        str | None, Header(alias="Last-Event-ID", description="Overrides the query parameter")
+        str | None, Header(alias="Last-Event-ID", description="Overrides the query parameters")
     ] = None,
 ) -> Response:
     """Stream the events of one or several topics, from now on or after an event.
@@ -122,7 +125,9 @@ async def stream_events(
     limit: int = request.app.state.settings.max_topics_per_stream
     if len(topics) > limit:
         raise HTTPException(422, f"Too many topics: expected up to {limit}, got {len(topics)}.")
-    resume_after = last_event_id_header or last_event_id or None
+    ids = (last_event_id_header, last_event_id_of_polyfill, last_event_id)
+    # Blanks around the value of a header are not part of it (RFC 9110, section 5.5).
+    resume_after = next((id.strip(" \t") for id in ids if id and not id.isspace()), None)
     if await broker.is_over(topics, resume_after):
         return Response(status_code=204)
     fanout: Fanout = request.app.state.fanout

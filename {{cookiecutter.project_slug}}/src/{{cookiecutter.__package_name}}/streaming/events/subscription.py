@@ -1,68 +1,99 @@
-"""The events that wait for one subscriber."""
+"""The events that wait for subscribers."""
 
-from collections.abc import Callable, Iterable, Sequence
+import asyncio
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 
 from ..registry import SlowReader
-from .wire import Event
+from .wire import HEARTBEAT, MAX_CHUNK, Event, encode_position
+
+MAX_BUFFER_BYTES = 16 * 1024 * 1024
+"""Maximum size of the events that wait for a subscriber, unless it is a single event."""
+CATCH_UP_STEPS = 100
+"""Milliseconds that publishers wait for subscribers before a full buffer ends a stream."""
 
 
 class Subscription:
     """The events of some topics after a position, each once and in order.
 
-    First come the replayed events, then at most `buffer` newer ones. It accepts events from its
-    creation on, so that none is missed while the history is read for `start`.
+    First come the pages of a replay: when one is taken, `read_page` is called, and `add_page` adds
+    the next. Then come newer events, as many as the buffer holds. They are accepted from the
+    beginning, so that none is missed while history is read.
     """
 
-    def __init__(self, topics: Iterable[str], buffer: int) -> None:
+    def __init__(self, topics: Iterable[str], others: "Subscriptions") -> None:
         self.reset = False
         """Whether events after the requested position are lost."""
         self.position: str | None = None
         """The id to resume at for a client that has none and gets no event replayed."""
         self.notify: Callable[[], object] = bool
         """Called when there is something to take."""
+        self.read_page: Callable[[], object] = bool
+        """Called when the replay needs the next page."""
         self._open_topics = set(topics)
-        self._buffer = buffer
-        self._newest = ""
-        self._replay: list[Event] = []
-        self._pending: list[Event] = []
+        self._others = others
+        self._replayed = ""
+        self._page: list[Event] = []
+        self._is_replaying = True
+        self.pending: list[Event] = []
+        """The newer events that wait."""
+        self._bytes = 0
+        self._sent = ""
         self._failure: Exception | None = None
 
     def start(
         self,
-        replay: list[Event],
+        page: list[Event],
         *,
         after: str | None,
         newest: str,
         lost: Iterable[str],
         finished: Iterable[str],
     ) -> None:
-        """Begin with `replay`, and go on after the id `newest`.
+        """Begin with the first page of the replay, which ends with the id `newest`.
 
         `after` is the id to resume after: `None` without one, empty for one that history does not
         know. `lost` has an id for each topic, up to which its events are lost.
         """
         self.reset = after is not None and (not after or any(id > after for id in lost))
-        self.position = None if replay or (after and not self.reset) else newest
+        self.position = None if page or (after and not self.reset) else newest
         self._open_topics.difference_update(finished)
-        self._newest = newest
-        self._replay = replay
-        self._pending = [event for event in self._pending if event.id > newest]
+        self._replayed = newest
+        self._sent = self.position or after or ""
+        self.pending = [event for event in self.pending if event.id > newest]
+        self._bytes = total_size(self.pending)
+        self.add_page(page)
+
+    def add_page(self, page: list[Event]) -> None:
+        """Add the next page of the replay; an empty one completes it."""
+        self._page = page
+        self._is_replaying = bool(page) and not self._failure
+        self.notify()
+
+    def has_room(self, number: int, size: int) -> bool:
+        """Return whether the buffer holds so many more events, or nothing after a failure."""
+        fits = len(self.pending) + number <= self._others.buffer
+        return (fits and self._bytes + size <= MAX_BUFFER_BYTES) or self._failure is not None
 
     def push(self, event: Event, *, last: bool) -> None:
         """Add a newer event; if the buffer is full, the subscription fails with `SlowReader`."""
-        if self._failure or event.id <= self._newest:
+        if self._failure or event.id <= self._replayed:
             return
-        if len(self._pending) == self._buffer:
+        if self.pending and not self.has_room(1, event.size):
             self.fail(SlowReader())
             return
-        self._pending.append(event)
+        self.pending.append(event)
+        self._bytes += event.size
         if last:
             self._open_topics.discard(event.topic)
         self.notify()
 
     def fail(self, failure: Exception) -> None:
-        """Raise `failure` once all waiting events are taken; the first failure wins."""
+        """Raise `failure` once the waiting events are taken; the first failure wins."""
         self._failure = self._failure or failure
+        if self._is_replaying:
+            self._is_replaying = False
+            self.pending = []
         self.notify()
 
     @property
@@ -73,12 +104,95 @@ class Subscription:
     @property
     def is_ready(self) -> bool:
         """Whether `take` returns events or raises, or all topics are finished."""
-        return bool(self._pending or self._replay or self._failure or not self._open_topics)
+        if self._page or self._is_replaying:
+            return bool(self._page)
+        return bool(self.pending or self._failure or not self._open_topics)
 
     def take(self) -> Sequence[Event]:
-        """Return all waiting events. Raises the exception of `fail`."""
-        if not self._replay and not self._pending and self._failure:
+        """Return the next events, up to `MAX_CHUNK`; none at the end. Raises the failure."""
+        if self._page:
+            events, self._page = self._page, []
+            if self._is_replaying:
+                self.read_page()
+        elif self._failure and not self.pending:
             raise self._failure
-        events = self._replay + self._pending if self._replay else self._pending
-        self._replay, self._pending = [], []
+        elif self._bytes <= MAX_CHUNK:
+            events, self.pending, self._bytes = self.pending, [], 0
+        else:
+            events = first_page(self.pending)
+            del self.pending[: len(events)]
+            self._bytes -= total_size(events)
+        if events:
+            self._sent = events[-1].id
         return events
+
+    def heartbeat(self) -> bytes:
+        """Return a comment, with an id once the last one is too old to resume after."""
+        if self._is_replaying or self.is_ready or self._sent >= self._others.lost:
+            return HEARTBEAT
+        self._sent = max(self._others.newest, self._replayed)
+        return encode_position(self._sent)
+
+
+class Subscriptions:
+    """The subscriptions of a process, by topic; `buffer` is the number of events for each."""
+
+    def __init__(self, buffer: int) -> None:
+        self.buffer = buffer
+        self.newest = ""
+        """The id of the newest event that was added."""
+        self.lost = ""
+        """An id up to which events are lost, of topics without events and subscribers."""
+        self._topics: dict[str, set[Subscription]] = {}
+
+    def __contains__(self, topic: str) -> bool:
+        return topic in self._topics
+
+    @contextmanager
+    def delivering(self, topics: Sequence[str], subscription: Subscription) -> Iterator[None]:
+        """Deliver the events of `topics` to `subscription`."""
+        for topic in topics:
+            self._topics.setdefault(topic, set()).add(subscription)
+        try:
+            yield
+        finally:
+            for topic in topics:
+                self._topics[topic].discard(subscription)
+                if not self._topics[topic]:
+                    del self._topics[topic]
+
+    async def make_room(self, topic: str, number: int, size: int) -> None:
+        """Let subscribers take what waits for them, if so many more events do not fit."""
+        for _ in range(CATCH_UP_STEPS):
+            followers = self._topics.get(topic, ())
+            if not any(each.pending and not each.has_room(number, size) for each in followers):
+                return
+            await asyncio.sleep(0.001)
+
+    def push(self, event: Event, *, last: bool) -> None:
+        """Add an event to the subscriptions of its topic."""
+        self.newest = event.id
+        for subscription in self._topics.get(event.topic, ()):
+            subscription.push(event, last=last)
+
+    def fail(self, failure: Exception) -> None:
+        """Let all subscriptions fail."""
+        for subscription in {each for some in self._topics.values() for each in some}:
+            subscription.fail(failure)
+
+
+def total_size(events: Iterable[Event]) -> int:
+    """Return the number of bytes of `events` in memory."""
+    return sum(event.size for event in events)
+
+
+def first_page(events: Iterable[Event]) -> list[Event]:
+    """Return the first events, up to `MAX_CHUNK`, or the first one if it is larger."""
+    page: list[Event] = []
+    left = MAX_CHUNK
+    for event in events:
+        left -= event.size
+        if page and left < 0:
+            break
+        page.append(event)
+    return page

@@ -3,8 +3,7 @@
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 from fastapi.encoders import jsonable_encoder
@@ -13,6 +12,8 @@ from ..lines import escape_line_separators
 
 HEARTBEAT = b": heartbeat\n\n"
 MAX_CHUNK = 64 * 1024
+EVENT_OVERHEAD = 512
+"""Size in memory of an event without data."""
 TOPIC = r"^[A-Za-z0-9._-]{1,128}$"
 READY = "ready"
 RESET = "reset"
@@ -22,6 +23,25 @@ RESERVED_NAMES = frozenset({"error", "open", READY, DONE, RESET, STREAM_ERROR})
 """Names of events that EventSource or the service sends by itself."""
 EVENT_NAME = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]{1,128}$"
 """One line without control characters, by any reader's idea of a line."""
+
+
+class Payload(NamedTuple):
+    """JSON on one line, and the name of the event."""
+
+    data: bytes
+    name: str | None
+
+    @property
+    def size(self) -> int:
+        """The number of bytes of the event in memory, about."""
+        return len(self.data) + EVENT_OVERHEAD
+
+
+def encode_payload(value: Any, name: str | None) -> Payload:
+    """Return the payload of an event. Raises `ValueError` for an invalid value or name."""
+    if name is not None:
+        require_event_name(name)
+    return Payload(encode_json(value), name)
 
 
 def encode_json(value: Any) -> bytes:
@@ -67,7 +87,12 @@ def encode_ready(data: bytes, *, id: str | None, retry: int) -> bytes:
     return b"retry: %d\nevent: ready\ndata: %s\n%s\n" % (retry, data, tail.encode())
 
 
-@dataclass(frozen=True)
+def encode_position(id: str) -> bytes:
+    """Return a heartbeat that changes the `Last-Event-ID` of the client, and is no event."""
+    return b": heartbeat\nid: %s\n\n" % id.encode()
+
+
+@dataclass(frozen=True, slots=True, weakref_slot=True)
 class Event:
     """A published event; `data` is JSON on one line."""
 
@@ -76,27 +101,34 @@ class Event:
     data: bytes
     name: str | None = None
 
-    @cached_property
-    def encoded(self) -> bytes:
-        """The event on a stream of its topic."""
-        return encode_event(self.data, name=self.name, id=self.id)
+    @property
+    def size(self) -> int:
+        """The number of bytes in memory, about."""
+        return len(self.data) + EVENT_OVERHEAD
 
-    @cached_property
-    def multiplexed(self) -> bytes:
-        """The event on a stream of several topics."""
-        data = b'{"topic":"%s","data":%s}' % (self.topic.encode(), self.data)
+    def encode(self, *, multiplexed: bool) -> bytes:
+        """Return the event on a stream of its topic, or of several topics."""
+        data = self.data
+        if multiplexed:
+            data = b'{"topic":"%s","data":%s}' % (self.topic.encode(), data)
         return encode_event(data, name=self.name, id=self.id)
 
 
 def coalesce(events: Sequence[Event], *, multiplexed: bool) -> Iterator[tuple[bytes, int]]:
-    """Yield the bytes of `events` in pieces of up to `MAX_CHUNK`, with their numbers of events."""
+    """Yield the bytes of `events` in pieces of up to `MAX_CHUNK`, with their numbers of events.
+
+    A larger event has several pieces, of which the last one counts.
+    """
     pieces: list[bytes] = []
     size = 0
     for event in events:
-        piece = event.multiplexed if multiplexed else event.encoded
-        if pieces and size + len(piece) > MAX_CHUNK:
+        encoded = event.encode(multiplexed=multiplexed)
+        if pieces and size + len(encoded) > MAX_CHUNK:
             yield b"".join(pieces), len(pieces)
             pieces, size = [], 0
-        pieces.append(piece)
-        size += len(piece)
+        last = (len(encoded) - 1) // MAX_CHUNK * MAX_CHUNK
+        for start in range(0, last, MAX_CHUNK):
+            yield encoded[start : start + MAX_CHUNK], 0
+        pieces.append(encoded[last:])
+        size += len(encoded) - last
     yield b"".join(pieces), len(pieces)

@@ -17,16 +17,16 @@ Convert = Callable[[Sequence[Any]], Sequence[Any]]
 """Returns the exported values of a column for those of the driver."""
 
 NUMERIC = 1700
-"""The type code of `numeric` in PostgreSQL, which has no result processor."""
+"""The type code of numbers that need no conversion."""
 STRINGS = {date: "date", datetime: "date-time", time: "time", timedelta: "duration", UUID: "uuid"}
 OTHERS = {bool: "boolean", int: "integer", float: "number", Decimal: "number", str: "string"}
 SIMPLE = (bool, date, datetime, time, UUID)
 PARAMETERS: dict[Any, Any] = dict(zip(SIMPLE, SIMPLE, strict=True)) | {
     int: Annotated[int, Field(ge=-(2**63), le=2**63 - 1)],
     float: Annotated[float, Field(allow_inf_nan=False)],
-    # In PostgreSQL many more are an error.
+    # Databases have an error for many more.
     Decimal: Annotated[Decimal, Field(max_digits=1000)],
-    # PostgreSQL has no text with NUL.
+    # Not every database has text with NUL.
     str: Annotated[str, Field(pattern="^[^\0]*$")],
 }
 
@@ -113,7 +113,7 @@ def bind(value: Any, column: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
     """Return the parameter for comparing `column` with `value`."""
     kind = column.type
     if isinstance(kind, sa.Integer):
-        # In PostgreSQL a value beyond the range of a smaller type is an error.
+        # A value beyond the range of a smaller type can be an error.
         kind = sa.BigInteger()
     return sa.literal(value, sa.Uuid() if isinstance(kind, sa.Uuid) else kind)
 
@@ -154,7 +154,7 @@ def timestamp(value: datetime | time) -> str:
 
 
 def duration(value: timedelta) -> str:
-    """Return a duration as PostgreSQL has it: ISO 8601, with days and time of their own signs."""
+    """Return a duration in the form of ISO 8601; days and time have signs of their own."""
     minutes, seconds = divmod(value.seconds, 60)
     hours, minutes = divmod(minutes, 60)
     fraction = f".{value.microseconds:06}".rstrip("0.")
@@ -168,7 +168,7 @@ def duration(value: timedelta) -> str:
 def json_document(text: Any) -> Any:
     """Return a JSON document as it is, on one line, and the value of a scalar.
 
-    SQLite stores a number as one. NaN and infinities, which Python's `json` and so SQLAlchemy
+    A number can be stored as one. NaN and infinities, which Python's `json` and so SQLAlchemy
     writes, become `null`.
     """
     if not isinstance(text, str):

@@ -1,6 +1,5 @@
 """The routes of exports: one for each format, and one that negotiates the format."""
 
-import csv
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -30,6 +29,7 @@ from .ndjson import NDJSONResponse
 from .response import ExportResponse, content_disposition
 from .rows import Rows
 
+NAME = re.compile(r'"((?:[^"]|"")+)"|([^",]+)')
 QUALITY = re.compile(r"0(\.\d{0,3})?|1(\.0{0,3})?", re.ASCII)
 FORMATS: list[type[ExportResponse]] = [
 #{% if cookiecutter.__uses.ndjson %}
@@ -168,7 +168,7 @@ def page_of(export: Export) -> Callable[..., Any]:
 
 
 def columns_of(export: Export) -> Callable[..., Any]:
-    """Return the dependency that reads `columns`: names as in a record of CSV."""
+    """Return the dependency that reads `columns`; a name with a comma is in quotes."""
     schema = {}
     if all(name.isidentifier() for name in export.columns):
         one = "|".join(export.columns)
@@ -182,7 +182,7 @@ def columns_of(export: Export) -> Callable[..., Any]:
     ) -> Mapping[str, ColumnElement[Any]]:
         if columns is None:
             return export.columns
-        names = next(csv.reader([columns]), [])
+        names = [quoted.replace('""', '"') or plain for quoted, plain in NAME.findall(columns)]
         if not names or not set(names) <= export.columns.keys():
             expected = ",".join(export.columns)
             raise HTTPException(422, f"Invalid columns={columns!r}: expected some of {expected}.")

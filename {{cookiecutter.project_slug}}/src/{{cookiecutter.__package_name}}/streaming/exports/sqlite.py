@@ -135,7 +135,9 @@ class SQLite(Database):
     def _open(self) -> sqlite3.Connection:
         """Open the file, which is not created, in write-ahead mode unless it is read-only."""
         folder = self.file.parent
-        writable = all(not each.exists() or os.access(each, os.W_OK) for each in (self.file, folder))
+        writable = all(
+            not each.exists() or os.access(each, os.W_OK) for each in (self.file, folder)
+        )
         # Without a log nobody writes; SQLite would create its files to look for one.
         has_log = self.file.with_name(f"{self.file.name}-wal").exists()
         mode = "mode=rw" if writable else "mode=ro" if has_log else "mode=ro&immutable=1"

@@ -1,0 +1,69 @@
+"""Publishing events: one, or those in lines of NDJSON."""
+
+import json
+from collections.abc import Iterator
+from typing import BinaryIO
+
+import httpx2
+
+from ..events.wire import require_topic
+from .service import ClientError, describe_error
+
+STDIN = "-"
+MAX_LINES = 100
+"""Number of lines in a request."""
+MAX_READ = 64 * 1024
+
+
+def publish_event(client: httpx2.Client, topic: str, data: str, event: str | None) -> str:
+    """Publish an event; return its id. Raises `ClientError`."""
+    try:
+        json.loads(data)
+    except ValueError as error:
+        raise ClientError(f"Invalid DATA={data!r}: expected JSON ({error}).") from error
+    # The text as it is: a number may have more digits than a float.
+    body = '{"data": ' + data + ', "event": ' + json.dumps(event) + "}"
+    id: str = post(client, topic, body.encode(), "application/json").json()["id"]
+    return id
+
+
+def publish_lines(client: httpx2.Client, topic: str, stream: BinaryIO) -> Iterator[str]:
+    """Publish lines as soon as they are read, up to `MAX_LINES` at once; yield the ids.
+
+    Raises `ClientError` for a rejected batch, none of whose lines are published.
+    """
+    first = 1
+    for lines in read_batches(stream):
+        try:
+            response = post(client, topic, b"\n".join(lines), "application/x-ndjson")
+        except ClientError as error:
+            raise ClientError(f"Lines from {first} on were not published: {error}") from error
+        yield from (json.loads(line)["id"] for line in response.text.splitlines())
+        first += len(lines)
+
+
+def read_batches(stream: BinaryIO) -> Iterator[list[bytes]]:
+    """Yield up to `MAX_LINES` lines, without waiting for more than there are."""
+    rest = b""
+    while chunk := stream.read1(MAX_READ):  # type: ignore[attr-defined]
+        *lines, rest = (rest + chunk).split(b"\n")
+        for start in range(0, len(lines), MAX_LINES):
+            yield lines[start : start + MAX_LINES]
+    if rest:
+        yield [rest]
+
+
+def post(client: httpx2.Client, topic: str, body: bytes, media_type: str) -> httpx2.Response:
+    """Send events; return the response. Raises `ClientError`."""
+    try:
+        require_topic(topic)
+    except ValueError as error:
+        raise ClientError(f"{error}.") from error
+    try:
+        headers = {"Content-Type": media_type}
+        response = client.post(f"/events/{topic}", content=body, headers=headers)
+    except httpx2.HTTPError as error:
+        raise ClientError(f"{str(error) or type(error).__name__}.") from error
+    if response.status_code != 201:
+        raise ClientError(describe_error(response))
+    return response
