@@ -71,7 +71,8 @@ MENTIONS = {
 
 TRACES = {
     "sse": ["text/event-stream", "EventSource", "Last-Event-ID", "HEARTBEAT_SECONDS", "/jobs"],
-    "ndjson": ["ndjson"],
+    # A batch of events is published as NDJSON.
+    "ndjson": [r"\.ndjson", "NDJSONResponse", r"ndjson\.(js|py)"],
     "csv": ["csv"],
     "exports": ["(?-i:DATABASE_URL)", "database_url:", "/export/", "sqlalchemy"],
     "request_id": ["X-Request-Id", "RequestIdMiddleware"],

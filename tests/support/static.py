@@ -51,7 +51,9 @@ def names_imported(node: ast.AST, context: str) -> Iterator[tuple[str, str]]:
 def distributions(package: Path, *own: str) -> set[str]:
     """List the distributions that a package imports; Python's and the project's own have none."""
     imported = set().union(*import_graph(package).values())
-    foreign = {name.partition(".")[0] for name in imported} - sys.stdlib_module_names
+    # Python has `compression` from 3.14 on.
+    standard = sys.stdlib_module_names | {"compression"}
+    foreign = {name.partition(".")[0] for name in imported} - standard
     return {OTHER_NAMES.get(each, each).replace("_", "-") for each in foreign - {*own}}
 
 

@@ -33,6 +33,7 @@ Start = Callable[..., AbstractContextManager[subprocess.Popen[bytes]]]
 def app(app: FastAPI, settings: Settings) -> FastAPI:
     """The application with the exports of the tests' own tables."""
     if EXPORTS:
+        app.state.database.close()
         app.state.database = tables.open_database(settings.database_url)
         app.include_router(tables.ROUTES)
     return app

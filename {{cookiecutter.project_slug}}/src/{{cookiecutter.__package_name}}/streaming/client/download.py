@@ -205,9 +205,7 @@ class Download:
         params = [(name, str(value)) for name, value in options.items() if value is not None]
         try:
             with (
-                self._client.stream(
-                    "GET", self._path, params=[*self._params, *params]
-                ) as response,
+                self._client.stream("GET", self._path, params=[*self._params, *params]) as response,
                 progress_bar(quiet=self._file is None and sys.stdout.isatty()) as progress,
             ):
                 if response.status_code != 200:
@@ -236,7 +234,9 @@ class Download:
             hints.append("--resume")
         if rows == self._received.rows and after is not None:
             hints.append(f"--after {quote(after)}")
-        return f"{message} Continue with {', or elsewhere with '.join(hints)}." if hints else message
+        return (
+            f"{message} Continue with {', or elsewhere with '.join(hints)}." if hints else message
+        )
 
 
 @contextmanager

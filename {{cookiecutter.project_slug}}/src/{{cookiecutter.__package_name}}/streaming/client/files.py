@@ -1,11 +1,15 @@
 """Files that only their owner can read, never reached through a symbolic link."""
 
 import os
+#{% if cookiecutter.__uses.exports %}
 from collections.abc import Iterator
 from contextlib import contextmanager
+#{% endif %}
 from pathlib import Path
+#{% if cookiecutter.__uses.exports %}
 
 from .service import ClientError
+#{% endif %}
 
 
 def private(path: str, flags: int) -> int:

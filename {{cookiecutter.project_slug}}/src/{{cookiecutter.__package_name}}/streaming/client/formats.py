@@ -37,6 +37,7 @@ def ndjson_cells(_: bytes, line: bytes) -> dict[str, str | None]:
 #{% endif %}
 #{% if cookiecutter.__uses.csv %}
 
+
 # Where `'` may be the prefix of text that a spreadsheet would run.
 ESCAPED = re.compile(r"""(?:^|[;\t\r\n]"*)'[=+@\t\r\n-]""")
 # The default is 128 KiB.

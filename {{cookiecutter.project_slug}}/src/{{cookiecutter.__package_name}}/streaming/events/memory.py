@@ -200,7 +200,7 @@ def open_broker(settings: object) -> Broker:
     """Exit the process: events of a script would be in its own memory."""
     exit_with(
         "Events of a script reach no subscriber: the memory broker delivers them within the "
-        "process of the service. Publish by POST /events/TOPIC, or choose the Redis broker."
+        "process of the service. Publish by POST /events/TOPIC, or choose a broker of several processes."
     )
 
 
