@@ -58,7 +58,7 @@ def run(arguments: list[str], stdout: int) -> subprocess.CompletedProcess[bytes]
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
 @pytest.mark.parametrize("arguments", COMMANDS, ids=" ".join)
 def test_full_disk_is_named_in_one_line(arguments: list[str]) -> None:
-    with open("/dev/full", "wb") as full:
+    with Path("/dev/full").open("wb") as full:
         result = run(arguments, full.fileno())
 
     assert (result.returncode, result.stderr) == (1, b"No space left on device.\n")

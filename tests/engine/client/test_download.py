@@ -334,7 +334,7 @@ def test_file_that_was_renamed_meanwhile_is_not_written(
     fcntl = pytest.importorskip("fcntl")
 
     def finish(*_: object) -> None:
-        os.replace(part, file)
+        part.replace(file)
 
     monkeypatch.setattr(fcntl, "flock", finish)
     part.write_bytes(b"complete")
@@ -555,7 +555,7 @@ def test_progress_is_shown_on_a_terminal_only(
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
 def test_full_disk_is_named_in_one_line(start: Start) -> None:
     with (
-        open("/dev/full", "wb") as full,
+        Path("/dev/full").open("wb") as full,
         start("export", "words", "-", stdout=full) as running,
     ):
         _, stderr = running.communicate(timeout=TIMEOUT)

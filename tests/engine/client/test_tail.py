@@ -577,7 +577,7 @@ def test_full_disk_is_named_in_one_line(http: httpx2.Client, start: Start) -> No
     topic = finish(http)
 
     with (
-        open("/dev/full", "wb") as full,
+        Path("/dev/full").open("wb") as full,
         start("tail", topic, "--after", "earliest", stdout=full) as running,
     ):
         _, stderr = running.communicate(timeout=TIMEOUT)
