@@ -242,9 +242,11 @@ def test_publish_to_finished_topic_returns_409(
 ) -> None:
     finish("news")
 
-    response = client.post("/events/news", json={"data": 1})
+    one = client.post("/events/news", json={"data": 1})
+    lines = {"Content-Type": "application/x-ndjson"}
+    several = client.post("/events/news", content='{"data": 1}\n', headers=lines)
 
-    assert response.status_code == 409
+    assert (one.status_code, several.status_code) == (409, 409)
     assert response.headers["content-type"] == PROBLEM
 
 

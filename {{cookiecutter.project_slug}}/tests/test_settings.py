@@ -91,3 +91,15 @@ def test_invalid_setting_shows_no_secret(
     assert message.startswith(f"Invalid {name}=")
     assert "hunter2" not in message
 #{% endif %}
+
+
+def test_dotenv_file_in_another_encoding_exits_with_one_line(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    Path(".env").write_text("PORT=8001", encoding="utf-16")
+
+    with pytest.raises(SystemExit) as failure:
+        load_settings()
+
+    assert failure.value.code == STARTUP_FAILURE
+    assert capsys.readouterr().err.count("\n") == 1

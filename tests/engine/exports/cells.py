@@ -7,6 +7,8 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from streaming_api.streaming.exports.columns import Binary
+
 AWKWARD = "=+-@\t\r\n'\",;|[]{}\\nulltrue\0\x01\x7f\x85\u2028\u2029\ufeffé😀א"
 
 # All characters except surrogates. `st.text()` first builds a table of Unicode, in seconds.
@@ -23,8 +25,10 @@ cells = (
     | st.integers(-(2**63), 2**64)
     | st.floats()
     | st.sampled_from([-0.0, 1e16, 5e-324])
-    | st.decimals(allow_nan=None)
+    | st.decimals(allow_nan=False)
+    | st.just(Decimal("NaN"))
     | st.binary()
+    | st.binary().map(Binary)
     | st.datetimes(timezones=st.just(UTC))
 )
 tables = st.integers(2, 5).flatmap(
@@ -36,8 +40,8 @@ def plain(cell: Any) -> bool | str | Decimal | None:
     """Return the exported value of `cell`: `None`, a boolean, text or a number."""
     if isinstance(cell, datetime):
         return cell.isoformat().replace("+00:00", "Z")
-    if isinstance(cell, bytes):
-        return b64encode(cell).decode()
+    if isinstance(cell, bytes | Binary):
+        return b64encode(cell.data if isinstance(cell, Binary) else cell).decode()
     if isinstance(cell, bool) or not isinstance(cell, int | float | Decimal):
         plain_cell: bool | str | None = cell
         return plain_cell

@@ -1,20 +1,24 @@
 """Fixtures of the tests of exports: tables of their own, their rows, and failures."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from fastapi import FastAPI
-from sqlalchemy import Table
+from fastapi.testclient import TestClient
+from sqlalchemy import MetaData, Table
 
 from streaming_api.settings import Settings
 from streaming_api.streaming.exports import database as database_module
 from streaming_api.streaming.exports.database import Database
+from streaming_api.streaming.exports.export import Export
+from streaming_api.streaming.exports.routes import export_routes
+from streaming_api.streaming.health import HealthCheck
 
 from ..variant import SQLITE
 from .formats import FORMATS, Format
-from .tables import ROUTES, open_database
+from .tables import ROUTES, database_class, open_database
 
 SAMPLE_ROWS = 50
 SEED_BATCH = 100
@@ -23,6 +27,8 @@ if SQLITE:
 else:
     FAILURE = "0 / (id - {id}) = 0"
 """A condition that is true for all rows, and fails for one."""
+
+Serve = Callable[..., TestClient]
 
 
 class Content:
@@ -85,9 +91,35 @@ def database(settings: Settings) -> Iterator[Any]:
 @pytest.fixture
 def app(app: FastAPI, database: Database) -> FastAPI:
     """The application with the exports of the tests' own tables."""
+    app.state.database.close()
     app.state.database = database
+    app.state.health_check = HealthCheck([database.check])
     app.include_router(ROUTES)
     return app
+
+
+@pytest.fixture
+def serve(create_app: Callable[[Settings], FastAPI], settings: Settings) -> Iterator[Serve]:
+    """A function that creates tables, and returns a client of an application with `exports`.
+
+    The tables are those of `metadata`, by default of the first export.
+    """
+    opened: list[Database] = []
+
+    def serve(*exports: Export, metadata: MetaData | None = None) -> TestClient:
+        source: Any = exports[0].source
+        database = database_class(settings.database_url, metadata or source.metadata, {})
+        list(database.seed(0))
+        opened.append(database)
+        app = create_app(settings)
+        app.state.database = database
+        app.state.health_check = HealthCheck([database.check])
+        app.include_router(export_routes(exports, {}))
+        return TestClient(app, raise_server_exceptions=False)
+
+    yield serve
+    for database in opened:
+        database.close()
 
 
 @pytest.fixture

@@ -1,13 +1,10 @@
-"""The parts that all formats share: file names, and numbers that no format has."""
-
-from decimal import Decimal
-from typing import Any
+"""The names of files, in every script and for every client."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streaming_api.streaming.exports.response import content_disposition, without_non_finite
+from streaming_api.streaming.exports.response import content_disposition
 
 from .cells import characters
 
@@ -35,23 +32,3 @@ def test_file_name_cannot_break_out_of_header(filename: str) -> None:
     assert header.isprintable()
     assert header.count('"') == 2
     assert "\\" not in header
-
-
-@pytest.mark.parametrize(
-    ("cell", "expected"),
-    [
-        (1.5, 1.5),
-        (float("nan"), None),
-        (float("-inf"), None),
-        (Decimal("1.5"), Decimal("1.5")),
-        (Decimal("1e999"), Decimal("1e999")),
-        (Decimal("sNaN"), None),
-        (Decimal("Infinity"), None),
-        (2**2000, 2**2000),
-        ("NaN", "NaN"),
-        ([1, (float("nan"),)], [1, [None]]),
-        ({"a": Decimal("NaN")}, {"a": None}),
-    ],
-)
-def test_only_nan_and_infinities_are_removed(cell: Any, expected: Any) -> None:
-    assert without_non_finite(cell) == expected

@@ -1,148 +1,131 @@
-"""SQLite: the file, its locks and its times."""
+"""SQLite: the new file, locks, read-only files, replaced files, and values of other programs."""
 
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, date, datetime
 from pathlib import Path
 from threading import Barrier
 from typing import Any
 
 import pytest
-from sqlalchemy import Column, DateTime, Integer, MetaData, Table, func, make_url, select
+import sqlalchemy as sa
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+from sqlalchemy.dialects import sqlite as dialect
 from sqlalchemy.exc import DBAPIError
 
 from streaming_api.settings import Settings
 from streaming_api.streaming.exports import sqlite
+from streaming_api.streaming.exports.export import Export
 from streaming_api.streaming.exports.sqlite import SQLite
-from streaming_api.streaming.problems import Unavailable
 
-from .conftest import SAMPLE_ROWS
-from .tables import SAMPLES, metadata, notes, open_database
+from .conftest import SAMPLE_ROWS, Content, Serve
+from .formats import FORMATS, Format
+from .kinds import without_conversion
+from .tables import SAMPLES, empty, metadata, note, notes, open_database, words
 
-NOON = datetime(2026, 7, 1, 12, tzinfo=UTC)
+STARTS = 4
+
+
+def make(file: Path) -> SQLite:
+    """Return the database in `file`, with the tests' own tables."""
+    return SQLite(f"sqlite:///{file}", metadata, SAMPLES)
+
+
+def count(database: SQLite, table: sa.Table) -> int:
+    """Return the number of rows."""
+    with database.engine.connect() as connection:
+        return connection.scalars(sa.select(sa.func.count()).select_from(table)).one()
 
 
 @pytest.fixture
-def file(settings: Settings) -> Path:
-    """The path of the file, which does not exist."""
-    return Path(str(make_url(settings.database_url).database))
+def file(tmp_path: Path) -> Path:
+    """A file that does not exist."""
+    return tmp_path / "new.db"
 
 
-def count(database: Any) -> int:
-    """Return the number of notes."""
-    with database.engine.connect() as connection:
-        number: int = connection.scalars(select(func.count()).select_from(notes)).one()
-        return number
+@pytest.mark.parametrize("with_samples", [True, False])
+def test_new_file_has_tables(file: Path, with_samples: bool) -> None:
+    with closing(make(file)) as database:
+        database.create(with_samples)
+
+        database.ping()
+        assert count(database, notes) == SAMPLE_ROWS * with_samples
+        assert count(database, empty) == 0
+    assert os.listdir(file.parent) == ["new.db"]
 
 
-@pytest.mark.parametrize(("with_samples", "rows"), [(True, SAMPLE_ROWS), (False, 0)])
-def test_new_file_is_complete(file: Path, with_samples: bool, rows: int) -> None:
-    database = SQLite(f"sqlite:///{file}", metadata, SAMPLES)
+@pytest.mark.parametrize(
+    ("settings", "rows"),
+    [({}, SAMPLE_ROWS), ({"database_url": "sqlite:///other.db"}, 0)],
+    indirect=["settings"],
+)
+def test_start_creates_samples_in_the_default_file_only(
+    create_app: Callable[[Settings], FastAPI], settings: Settings, rows: int
+) -> None:
+    app = create_app(settings)
+    database = app.state.database = open_database(settings.database_url)
 
-    database.create(with_samples)
+    with TestClient(app):
+        with closing(sqlite3.connect(database.file)) as connection:  # type: ignore[attr-defined]
+            found = connection.execute("SELECT count(*) FROM notes").fetchone()
 
-    assert count(database) == rows
-    assert [path.name for path in file.parent.iterdir() if "new" in path.name] == []
-    database.close()
-
-
-def test_concurrent_starts_create_one_file(file: Path) -> None:
-    starts = 4
-    barrier = Barrier(starts)
-
-    def start(number: int) -> None:
-        database = SQLite(f"sqlite:///{file}", metadata, SAMPLES)
-        barrier.wait()
-        database.create(True)
-        database.close()
-
-    with ThreadPoolExecutor(starts) as threads:
-        list(threads.map(start, range(starts)))
-
-    database = SQLite(f"sqlite:///{file}", metadata, SAMPLES)
-    assert count(database) == SAMPLE_ROWS
-    database.close()
+    assert found == (rows,)
 
 
 @pytest.mark.parametrize("content", [b"", b"no database"])
-def test_existing_file_is_left_alone(file: Path, content: bytes) -> None:
+def test_file_that_exists_is_left_as_it_is(file: Path, content: bytes) -> None:
     file.write_bytes(content)
-    database = SQLite(f"sqlite:///{file}", metadata, SAMPLES)
 
-    database.create(True)
+    make(file).create(with_samples=True)
 
     assert file.read_bytes() == content
-    database.close()
+    assert os.listdir(file.parent) == ["new.db"]
 
 
-@pytest.mark.parametrize("relation", ["TABLE Notes (id INTEGER)", "VIEW notes AS SELECT 1 AS id"])
-def test_existing_relation_is_not_missing(file: Path, relation: str) -> None:
-    with closing(sqlite3.connect(file)) as connection:
-        connection.execute(f"CREATE {relation}")
-    database = SQLite(f"sqlite:///{file}", metadata, SAMPLES)
+def test_file_appears_when_it_is_complete(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    appeared: list[bool] = []
+    insert_samples = SQLite.insert_samples
 
-    with pytest.raises(Unavailable) as raised:
-        database.ping()
+    def insert(*arguments: Any) -> Iterator[int]:
+        appeared.append(file.exists())
+        return insert_samples(*arguments)
 
-    assert "notes" not in str(raised.value)
-    database.close()
+    monkeypatch.setattr(SQLite, "insert_samples", insert)
+    with closing(make(file)) as database:
+        database.create(with_samples=True)
 
-
-def test_missing_file_is_not_created(file: Path) -> None:
-    database = SQLite(f"sqlite:///{file}", metadata, SAMPLES)
-
-    with pytest.raises(DBAPIError, match="unable to open database file"):
-        database.ping()
-
-    assert database.count_rows() == {}
-    assert not file.exists()
-    database.close()
+    assert appeared == [False] * len(SAMPLES)
+    assert file.exists()
 
 
-def test_replaced_file_is_followed(
-    database: SQLite, file: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    other = SQLite(f"sqlite:///{file}.other", metadata, SAMPLES)
-    other.create(False)
-    other.close()
-    before = count(database)
+def test_failed_creation_leaves_no_file(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(SQLite, "insert_samples", lambda *_: 1 / 0)
 
-    os.replace(f"{file}.other", file)
+    with pytest.raises(ZeroDivisionError):
+        make(file).create(with_samples=True)
 
-    assert (before, count(database)) == (SAMPLE_ROWS, 0)
-    assert f"The file of the database was replaced: {file.resolve()}" in caplog.text
+    assert os.listdir(file.parent) == []
 
 
-def test_deleted_file_is_an_error(database: SQLite, file: Path) -> None:
-    count(database)
+def test_concurrent_starts_create_one_file(file: Path) -> None:
+    barrier = Barrier(STARTS)
 
-    file.unlink()
+    def start(_: int) -> None:
+        with closing(make(file)) as database:
+            barrier.wait()
+            database.create(with_samples=True)
+            database.ping()
 
-    with pytest.raises(DBAPIError):
-        count(database)
+    with ThreadPoolExecutor(STARTS) as threads:
+        list(threads.map(start, range(STARTS)))
 
-
-@pytest.mark.parametrize("has_log", [True, False])
-def test_read_only_file_is_read_at_once(
-    file: Path, monkeypatch: pytest.MonkeyPatch, has_log: bool
-) -> None:
-    database = SQLite(f"sqlite:///{file}", metadata, SAMPLES)
-    database.create(True)
-    if has_log:
-        count(database)
-    else:
-        database.close()
-    monkeypatch.setattr("os.access", lambda path, mode: False)
-    monkeypatch.setattr("time.sleep", lambda seconds: pytest.fail("waits"))
-
-    reader = SQLite(f"sqlite:///{file}", metadata, SAMPLES)
-
-    assert count(reader) == SAMPLE_ROWS
-    reader.close()
-    database.close()
+    assert os.listdir(file.parent) == ["new.db"]
+    with closing(make(file)) as database:
+        assert count(database, notes) == SAMPLE_ROWS
 
 
 def test_readers_and_writer_do_not_block_each_other(database: SQLite) -> None:
@@ -155,62 +138,199 @@ def test_readers_and_writer_do_not_block_each_other(database: SQLite) -> None:
 @pytest.fixture
 def locked(file: Path) -> Iterator[sqlite3.Connection]:
     """A connection that writes to the file, which has no write-ahead log yet."""
-    with closing(sqlite3.connect(str(file), isolation_level=None)) as connection:
-        connection.execute("CREATE TABLE notes (id INTEGER)")
+    with closing(sqlite3.connect(file, isolation_level=None)) as connection:
+        connection.execute("CREATE TABLE kept (id INTEGER)")
         connection.execute("BEGIN IMMEDIATE")
         yield connection
 
 
-def test_first_connection_waits_for_writer(
-    settings: Settings, locked: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
+def test_seed_waits_for_writer(
+    file: Path, locked: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("time.sleep", lambda _: locked.rollback())
-    database = open_database(settings.database_url)
 
-    assert count(database) == 0
-    database.close()
+    with closing(make(file)) as database:
+        list(database.seed(1))
+
+        assert count(database, notes) == 1
 
 
-def test_first_connection_fails_when_writer_takes_too_long(
-    settings: Settings, locked: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
+def test_seed_fails_when_writer_takes_too_long(
+    file: Path, locked: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sqlite, "BUSY_SECONDS", 0)
-    database = open_database(settings.database_url)
 
-    with pytest.raises(DBAPIError, match="locked"):
-        count(database)
+    with closing(make(file)) as database, pytest.raises(DBAPIError, match="locked"):
+        list(database.seed(1))
+
+
+def test_seed_of_a_file_that_is_no_database_fails(file: Path) -> None:
+    file.write_bytes(b"no database" * 100)
+
+    with closing(make(file)) as database, pytest.raises(DBAPIError, match="not a database"):
+        list(database.seed(1))
+
+
+@pytest.fixture
+def read_only(database: SQLite, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file system that cannot be written, whoever asks; waiting for one fails."""
     database.close()
+    access = os.access
+    monkeypatch.setattr(os, "access", lambda path, mode: mode != os.W_OK and access(path, mode))
+    monkeypatch.setattr("time.sleep", lambda _: pytest.fail("waited"))
 
 
-@pytest.mark.parametrize(
-    ("value", "stored"),
-    [
-        (NOON, "2026-07-01 12:00:00.000000"),
-        (NOON.astimezone(timezone(timedelta(hours=9))), "2026-07-01 12:00:00.000000"),
-        (NOON.replace(microsecond=1), "2026-07-01 12:00:00.000001"),
-        (None, None),
-    ],
-)
-def test_time_with_zone_is_stored_in_utc(
-    file: Path, value: datetime | None, stored: str | None
+@pytest.mark.usefixtures("read_only")
+def test_read_only_file_is_served_at_once(app: FastAPI, database: SQLite, format: Format) -> None:
+    file = database.file
+    before = file.read_bytes(), sorted(os.listdir(file.parent))
+
+    with TestClient(app) as client:
+        response = client.get(format.path(notes))
+        health = client.get("/health")
+
+    assert len(format.read(response.text)) == SAMPLE_ROWS
+    assert health.status_code == 200
+    assert (file.read_bytes(), sorted(os.listdir(file.parent))) == before
+
+
+@pytest.mark.usefixtures("read_only")
+def test_read_only_file_with_a_log_is_read_with_it(database: SQLite) -> None:
+    with closing(sqlite3.connect(database.file)) as writer:
+        writer.execute("DELETE FROM notes")
+        writer.commit()
+
+        assert count(database, notes) == 0
+        database.close()
+
+
+@pytest.mark.usefixtures("read_only")
+def test_seed_of_a_read_only_file_fails(database: SQLite) -> None:
+    with pytest.raises(DBAPIError, match="readonly"):
+        list(database.seed(1))
+
+    assert count(database, notes) == SAMPLE_ROWS
+
+
+def test_export_does_not_create_the_file(client: TestClient, database: SQLite) -> None:
+    database.close()
+    database.file.unlink()
+
+    assert client.get("/export/notes").status_code == 503
+    assert not database.file.exists()
+
+
+def test_replaced_file_is_followed(
+    client: TestClient, database: SQLite, file: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    tables = MetaData()
-    times = Table(
-        "times",
-        tables,
-        Column("id", Integer, primary_key=True),
-        Column("zoned", DateTime(timezone=True)),
-        Column("naive", DateTime),
-    )
-    database = SQLite(f"sqlite:///{file}", tables, {})
-    database.create(False)
-    with database.engine.begin() as connection:
-        connection.execute(times.insert(), {"zoned": value, "naive": value})
-    with database.engine.connect() as connection:
-        raw = connection.exec_driver_sql("SELECT zoned, naive FROM times").one()
-        zoned, naive = connection.execute(select(times.c.zoned, times.c.naive)).one()
+    client.get("/export/notes")
+    with closing(make(file)) as other:
+        other.create(with_samples=False)
+        Content(other).replace(notes, [note(7)])
 
-    assert tuple(raw) == (stored, stored)
-    assert zoned == value
-    assert naive == (value.astimezone(UTC).replace(tzinfo=None) if value else None)
-    database.close()
+    os.replace(file, database.file)
+    records = [FORMATS[0].read(client.get("/export/notes").text) for _ in range(2)]
+
+    assert [[int(record["id"]) for record in each] for each in records] == [[7], [7]]
+    assert caplog.text.count(f"The file of the database was replaced: {database.file}") == 1
+
+
+def test_removed_file_fails_until_it_is_back(
+    client: TestClient, database: SQLite, tmp_path: Path
+) -> None:
+    client.get("/export/notes")
+    moved = tmp_path / "moved.db"
+
+    os.replace(database.file, moved)
+    removed = client.get("/export/notes")
+    os.replace(moved, database.file)
+
+    assert removed.status_code == 503
+    assert len(FORMATS[0].read(client.get("/export/notes").text)) == SAMPLE_ROWS
+
+
+OTHER = sa.MetaData()
+HISTORY = dialect.DATE(
+    storage_format="%(day)02d.%(month)02d.%(year)04d",
+    regexp=r"(?P<day>\d+)\.(?P<month>\d+)\.(?P<year>\d+)",
+)
+others = sa.Table(
+    "others",
+    OTHER,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("zoned", sa.DateTime(timezone=True)),
+    sa.Column("naive", sa.DateTime),
+    sa.Column("time", sa.Time),
+    sa.Column("date", HISTORY),
+    sa.Column("decorated", without_conversion(HISTORY)),
+    sa.Column("short", dialect.DATETIME(truncate_microseconds=True)),
+    sa.Column("json", sa.JSON),
+    sa.Column("numeric", sa.Numeric),
+)
+OTHER_VALUES = [
+    ("zoned", "'2026-07-01 12:00:00'", "2026-07-01T12:00:00Z"),
+    ("zoned", "'2026-07-01T12:00:00Z'", "2026-07-01T12:00:00Z"),
+    ("zoned", "'2026-07-01 12:00:00.000000'", "2026-07-01T12:00:00Z"),
+    ("zoned", "'2026-07-01 12:00:00.0000001'", "2026-07-01T12:00:00Z"),
+    ("zoned", "'2026-07-01 12:00:00.5'", "2026-07-01T12:00:00.500000Z"),
+    ("zoned", "'2026-07-01T12:00:00+09:00'", "2026-07-01T12:00:00+09:00"),
+    ("zoned", "'2026-07-01'", "2026-07-01T00:00:00Z"),
+    ("naive", "'2026-07-01 12:00:00'", "2026-07-01T12:00:00"),
+    ("naive", "'2026-07-01T12:00:00.123'", "2026-07-01T12:00:00.123000"),
+    ("time", "'12:00'", "12:00:00"),
+    ("date", "'01.07.2026'", "2026-07-01"),
+    ("decorated", "'01.07.2026'", "2026-07-01"),
+    ("short", "'2026-07-01 12:00:00'", "2026-07-01T12:00:00"),
+    ("json", "' {\"a\" : [1 ] } '", {"a": [1]}),
+    ("json", "'[NaN, -Infinity]'", [None, None]),
+    ("json", "'\"NaN\"'", "NaN"),
+    ("json", "1.5", 1.5),
+    ("numeric", "1e30", 10**30),
+    ("numeric", "1e-9", 1e-9),
+    ("numeric", "9e999", None),
+]
+
+
+@pytest.mark.parametrize(("column", "stored", "expected"), OTHER_VALUES)
+def test_values_of_other_programs_are_read_as_sqlalchemy_does(
+    serve: Serve, column: str, stored: str, expected: Any
+) -> None:
+    client = serve(Export(others))
+    content = Content(client.app.state.database)  # type: ignore[attr-defined]
+    content.run(
+        f"INSERT INTO others (id, {column}) VALUES (1, {stored})",  # noqa: S608
+        f"INSERT INTO others (id, {column}) VALUES (2, {stored}), (3, NULL)",  # noqa: S608
+    )
+
+    records = FORMATS[0].read(client.get("/export/others", params={"columns": column}).text)
+
+    if FORMATS[0].extension == "ndjson":
+        assert [record[column] for record in records] == [expected, expected, None]
+
+
+def test_time_is_stored_in_utc(serve: Serve) -> None:
+    client = serve(Export(others))
+    database = client.app.state.database  # type: ignore[attr-defined]
+    moment = datetime.fromisoformat("2026-07-01T12:00:00+09:00")
+
+    with database.engine.begin() as connection:
+        connection.execute(others.insert(), {"id": 1, "zoned": moment, "date": date(2026, 7, 1)})
+        read = connection.scalars(sa.select(others.c.zoned)).one()
+        stored = connection.exec_driver_sql("SELECT zoned, date FROM others").one()
+
+    assert read == moment
+    assert read.tzinfo is UTC
+    assert tuple(stored) == ("2026-07-01 03:00:00.000000", "01.07.2026")
+
+
+def test_text_that_is_not_utf8_is_named_in_the_log(
+    client: TestClient, content: Content, format: Format, caplog: pytest.LogCaptureFixture
+) -> None:
+    content.run("UPDATE notes SET comment = CAST(x'fffe' AS TEXT) WHERE id = 3")
+
+    response = client.get(format.path(notes), params={"after": 1})
+
+    assert response.status_code == 503
+    assert "text is not UTF-8 table=notes column=comment key=3" in caplog.text
+    with content.database.engine.connect() as connection:
+        assert connection.scalars(sa.select(words.c.word)).first() == "wörd, 000001"

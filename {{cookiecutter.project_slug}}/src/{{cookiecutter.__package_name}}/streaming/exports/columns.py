@@ -31,6 +31,13 @@ PARAMETERS: dict[Any, Any] = dict(zip(SIMPLE, SIMPLE, strict=True)) | {
 }
 
 
+class Binary:
+    """The bytes of a cell, which formats of text have as base64."""
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+
+
 class Selected(NamedTuple):
     """A selected column, and the conversion of its values if the driver's are not exported."""
 
@@ -38,19 +45,14 @@ class Selected(NamedTuple):
     convert: Convert | None = None
 
 
-def python_type(kind: TypeEngine[Any]) -> type | None:
-    """Return the type of values in Python; `None` if SQLAlchemy does not know it."""
-    if isinstance(kind, sa.Uuid):
-        return UUID
-    try:
-        return kind.python_type
-    except NotImplementedError:
-        return None
+def python_type(kind: TypeEngine[Any]) -> type:
+    """Return the type of values in Python; `object` if SQLAlchemy does not know it."""
+    return UUID if isinstance(kind, sa.Uuid) else kind.python_type
 
 
 def undecorated(kind: TypeEngine[Any]) -> TypeEngine[Any]:
     """Return the type whose values a decorator takes, unless it names its own `python_type`."""
-    while isinstance(kind, sa.TypeDecorator) and python_type(kind) is None:
+    while isinstance(kind, sa.TypeDecorator) and kind.python_type is object:
         kind = kind.impl_instance
     return kind
 
@@ -59,19 +61,29 @@ def is_converted(kind: TypeEngine[Any]) -> bool:
     """Return whether a type of the application converts values that are read."""
     names = ["result_processor", "column_expression"]
     if isinstance(kind, sa.TypeDecorator):
+        base: Any = sa.TypeDecorator
         names.append("process_result_value")
-    elif not isinstance(kind, UserDefinedType):
-        return False
-    base = sa.TypeDecorator if isinstance(kind, sa.TypeDecorator) else UserDefinedType
-    return any(method_is_overridden(kind, getattr(base, name)) for name in names)
+    else:
+        base = UserDefinedType
+    return (
+        isinstance(kind, base)
+        and not isinstance(kind, sa.Interval)
+        and any(method_is_overridden(kind, getattr(base, name)) for name in names)
+    )
+
+
+def without_decorators(kind: TypeEngine[Any]) -> TypeEngine[Any]:
+    """Return the implementation of decorators that convert nothing."""
+    while isinstance(kind, sa.TypeDecorator):
+        if is_converted(kind) or isinstance(kind, sa.Interval):
+            break
+        kind = kind.impl_instance
+    return kind
 
 
 def stored_type(kind: TypeEngine[Any], dialect: sa.Dialect) -> TypeEngine[Any]:
     """Return the implementation of a type, without decorators that convert nothing."""
-    kind = kind.dialect_impl(dialect)
-    while isinstance(kind, sa.TypeDecorator) and not is_converted(kind):
-        kind = kind.impl_instance
-    return kind
+    return without_decorators(kind.dialect_impl(dialect))
 
 
 def can_be_exported(kind: TypeEngine[Any]) -> bool:
@@ -83,8 +95,9 @@ def can_be_exported(kind: TypeEngine[Any]) -> bool:
 
 def value_schema(kind: TypeEngine[Any], *, nullable: bool) -> dict[str, Any]:
     """Return the JSON schema of an exported value."""
-    found: Any = python_type(kind)
     schema: dict[str, Any]
+    kind = without_decorators(kind)
+    found: Any = python_type(kind)
     if isinstance(kind, sa.Enum):
         schema = {"type": "string", "enum": list(kind.enums)}
     elif isinstance(kind, sa.ARRAY):
@@ -104,6 +117,7 @@ def value_schema(kind: TypeEngine[Any], *, nullable: bool) -> dict[str, Any]:
 
 def parameter_type(kind: TypeEngine[Any]) -> Any:
     """Return the annotation of a query parameter; `None` for values that cannot be compared."""
+    kind = undecorated(kind)
     if isinstance(kind, sa.Enum):
         return Literal[tuple(kind.enums)]
     return PARAMETERS.get(python_type(kind))
@@ -115,7 +129,9 @@ def bind(value: Any, column: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
     if isinstance(kind, sa.Integer):
         # A value beyond the range of a smaller type can be an error.
         kind = sa.BigInteger()
-    return sa.literal(value, sa.Uuid() if isinstance(kind, sa.Uuid) else kind)
+    if isinstance(kind, sa.Uuid):
+        kind = sa.Uuid(native_uuid=kind.native_uuid)
+    return sa.literal(value, kind)
 
 
 def each(function: Callable[[Any], Any]) -> Convert:
@@ -124,9 +140,16 @@ def each(function: Callable[[Any], Any]) -> Convert:
 
 
 def processed(kind: TypeEngine[Any], dialect: sa.Dialect) -> Convert | None:
-    """Return the conversion by SQLAlchemy, if the implementation of a type has one."""
-    processor = kind.result_processor(dialect, NUMERIC)
-    return each(processor) if processor else None
+    """Return the conversion by SQLAlchemy, if a type has one: of NULL, and to any type, too."""
+    load: Any = kind.result_processor(dialect, NUMERIC)
+
+    def convert(value: Any) -> Any:
+        value = load(value)
+        if isinstance(value, timedelta):
+            return duration(value)
+        return Binary(value) if isinstance(value, bytes) else value
+
+    return (lambda values: list(map(convert, values))) if load else None
 
 
 def timestamps(suffix: str, zone: str, parse: Callable[[str], Any]) -> Convert:
@@ -138,11 +161,11 @@ def timestamps(suffix: str, zone: str, parse: Callable[[str], Any]) -> Convert:
 
     def convert(values: Sequence[Any]) -> Sequence[Any]:
         if None not in values:
-            text = "\n".join(values)
-            converted = text.replace(suffix, zone) if suffix else text
+            text = "\n".join([*values, ""])
+            converted = text.replace(f"{suffix}\n", f"{zone}\n")
             is_regular = "." not in converted and "B" not in converted  # the era BC
-            if is_regular and (not suffix or text.count(suffix) == len(values)):
-                return converted.replace(" ", "T").split("\n")
+            if is_regular and text.count(f"{suffix}\n") == len(values):
+                return converted.replace(" ", "T").split("\n")[:-1]
         return [None if value is None else parse(value) for value in values]
 
     return convert

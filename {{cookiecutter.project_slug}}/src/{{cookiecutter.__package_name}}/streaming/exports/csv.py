@@ -14,7 +14,8 @@ from fastapi.encoders import jsonable_encoder
 from ..generators import ItemFormat, Items, encoded
 from ..registry import Chunk
 from ..response import ItemsResponse
-from .response import Binary, ExportResponse, may_have_non_finite, without_non_finite
+from .columns import Binary
+from .response import ExportResponse, may_have_non_finite, without_non_finite
 
 BYTE_ORDER_MARK = "\ufeff".encode()
 RECORD_END = b"\r\n"

@@ -1,10 +1,12 @@
 """What is exported: a table, a view or a statement, and the parameters of its route."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.sql.elements import NamedColumn
+from sqlalchemy.exc import CompileError
+from sqlalchemy.sql.elements import NamedColumn, _anonymous_label
 
 from .columns import can_be_exported, parameter_type, value_schema
 from .response import ExportResponse
@@ -42,21 +44,22 @@ class Export:
             self._check(not source._order_by_clauses, "a statement without ORDER BY")
         relation: Any = source if isinstance(source, sa.FromClause) else source.subquery()
         names = column_names(source)
+        for each in names:
+            is_name = names.count(each) == 1 and each != ""
+            self._check(is_name, f"a name for each column, by .label(), got {each!r}")
         self.columns: dict[str, Any] = dict(zip(names, relation.c, strict=True))
         """The columns by their names in the export."""
-        twice = {each for each in names if names.count(each) > 1}
-        self._check(not twice, f"names for the columns, by .label(), got twice: {twice}")
         self._check("{" not in self.name and "}" not in self.name, "a name without braces")
         for column_name, column in self.columns.items():
             message = f"a type that JSON can represent for {column_name!r}, got {column.type!r}"
             self._check(can_be_exported(column.type), message)
         named = [key] if isinstance(key, str | sa.ColumnElement) else key
-        self.key = self._find(named or list(relation.primary_key), relation)
+        self.key = self._find(named or primary_key(source, relation), relation)
         """The columns that order the rows."""
         self._check(bool(self.key), "key=, since there is no primary key")
         self.filters = self._find(filters, relation)
         reserved = PARAMETERS & self.filters.keys()
-        self._check(not reserved, f"filters with other names, got {reserved}")
+        self._check(not reserved, f"filters with other names, got {sorted(reserved)}")
         for column_name, column in {**self.key, **self.filters}.items():
             message = f"a type that can be compared for {column_name!r}, got {column.type!r}"
             self._check(parameter_type(column.type) is not None, message)
@@ -101,16 +104,33 @@ def default_name(source: Source) -> str:
     else:
         relations = list(source.get_final_froms()) if isinstance(source, sa.Select) else []
     name = getattr(relations[0], "name", "") if len(relations) == 1 else ""
-    if not isinstance(name, str) or not name or name.startswith("%("):
+    if not isinstance(name, str) or not name or isinstance(name, _anonymous_label):
         raise ValueError("Invalid Export: expected name=, since the statement is not of one table")
     return name
 
 
+def primary_key(source: Source, relation: Any) -> Sequence[sa.ColumnElement[Any]]:
+    """Return the primary key of the only table of `source`, if `relation` has all its columns.
+
+    In a join it need not be unique.
+    """
+    tables = list(source.get_final_froms()) if isinstance(source, sa.Select) else [source]
+    if len(tables) != 1 or not isinstance(tables[0], sa.Table | sa.Alias):
+        return []
+    found = [relation.corresponding_column(column) for column in tables[0].primary_key]
+    return found if all(each is not None for each in found) else []
+
+
 def column_names(source: Source) -> list[str]:
-    """Return the names of columns; for an expression without a label its SQL."""
-    return [
-        str(column.name)
-        if isinstance(column, NamedColumn)
-        else str(column.compile(compile_kwargs={"literal_binds": True}))
-        for column in (source.c if isinstance(source, sa.FromClause) else source.selected_columns)
-    ]
+    """Return the names of columns: for an expression without a label its SQL, or nothing."""
+    columns = source.c if isinstance(source, sa.FromClause) else source.selected_columns
+    return list(map(column_name, columns))
+
+
+def column_name(column: sa.ColumnElement[Any]) -> str:
+    if isinstance(column, NamedColumn):
+        # In a subquery an expression without a label has a name that SQLAlchemy makes.
+        return "" if isinstance(column.name, _anonymous_label) else str(column.name)
+    with suppress(CompileError):
+        return str(column.compile(compile_kwargs={"literal_binds": True}))
+    return ""

@@ -11,7 +11,8 @@ from ..generators import ItemFormat, Items, encoded
 from ..lines import escape_line_separators
 from ..registry import Chunk
 from ..response import ItemsResponse
-from .response import Binary, ExportResponse, may_have_non_finite, without_non_finite
+from .columns import Binary
+from .response import ExportResponse, may_have_non_finite, without_non_finite
 
 
 class NDJSONEncoder:

@@ -3,16 +3,18 @@
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
+from datetime import timedelta
 from itertools import islice
 from threading import BoundedSemaphore, Lock
 from typing import Any, cast
 
 import psycopg
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import CIDR, INET
+from sqlalchemy.dialects.postgresql import INTERVAL
 from sqlalchemy.types import NumericCommon, TypeEngine
 
 from .columns import (
+    Binary,
     Selected,
     duration,
     each,
@@ -21,9 +23,9 @@ from .columns import (
     processed,
     stored_type,
     timestamps,
+    undecorated,
 )
 from .database import Database, Samples
-from .response import Binary
 
 WRITER_LOCK = 0x5EED
 """The advisory lock of writers; an arbitrary number."""
@@ -38,7 +40,7 @@ CONNECTION = {
     "prepare_threshold": None,
 }
 """Parameters of connections, unless the URL has others."""
-TIME = re.compile(r"(?:(\d{4,}-\d\d-\d\d) )?(\d\d:\d\d:\d\d)(?:\.(\d+))?(\+00)?")
+TIME = re.compile(r"(?:(\d{4,}-\d\d-\d\d) )?(\d\d:\d\d:\d\d)(?:\.(\d+))?([+-]\d\d)?(:\d\d)?")
 
 
 class TooManyExports(Exception):
@@ -88,23 +90,26 @@ class PostgreSQL(Database):
             # Stored as a time: `Interval(native=False)`.
             load: Any = kind.result_processor(dialect, None)
             return Selected(column, each(lambda value: duration(load(value))))
-        if is_converted(kind):
-            return Selected(column, processed(kind, dialect))
+        converts_items = isinstance(kind, sa.ARRAY) and is_converted(kind.item_type)
+        if is_converted(kind) or converts_items or isinstance(kind, sa.Uuid):
+            selected = Selected(column, processed(kind, dialect))
+            if isinstance(undecorated(kind), INTERVAL):
+                # psycopg reads no interval in the form of ISO 8601.
+                return seconds_of(selected)
+            return selected
         if isinstance(kind, sa.LargeBinary):
             return Selected(column, each(Binary))
         if is_native(kind) or (isinstance(kind, sa.ARRAY) and is_native(kind.item_type)):
             return Selected(column)
-        if isinstance(kind, sa.ARRAY):
-            return Selected(sa.cast(sa.func.to_json(column), sa.Text), each(json_document))
-        if isinstance(kind, INET | CIDR):
-            return Selected(column, each(str))
         text = sa.cast(column, sa.Text)
-        if isinstance(kind, sa.JSON):
-            return Selected(text, each(json_document))
         if isinstance(kind, sa.DateTime | sa.Time):
-            zones = ("+00", "Z") if isinstance(kind, sa.DateTime) and kind.timezone else ("", "")
+            zones = ("+00", "Z") if kind.timezone else ("", "")
             return Selected(text, timestamps(*zones, rfc3339))
-        return Selected(text)
+        if isinstance(kind, sa.Date | sa.Enum | INTERVAL):
+            return Selected(text)
+        # PostgreSQL knows the type of an expression of which SQLAlchemy does not.
+        document = text if isinstance(kind, sa.JSON) else sa.cast(sa.func.to_json(column), sa.Text)
+        return Selected(document, each(json_document))
 
     @contextmanager
     def cursor(
@@ -146,20 +151,20 @@ class PostgreSQLCursor:
     """A cursor of psycopg, to which the server sends rows as it finds them."""
 
     def __init__(self, connection: sa.Connection, statement: sa.Select[Any]) -> None:
-        compiled: Any = statement.compile(
-            dialect=connection.dialect, compile_kwargs={"render_postcompile": True}
-        )
-        processors = compiled._bind_processors
+        compiled: Any = statement.compile(dialect=connection.dialect)
+        # The parameters of `IN` become as many as there are values.
+        expanded = compiled.construct_expanded_state()
+        processors = {**compiled._bind_processors, **expanded.processors}
         parameters = {
             name: processors[name](value) if name in processors else value
-            for name, value in compiled.params.items()
+            for name, value in expanded.parameters.items()
         }
         self._connection = cast(psycopg.Connection[Any], connection.connection.driver_connection)
         self._cursor = self._connection.cursor()
         self._closing = Lock()
         self._closed = False
         # A generator, although psycopg documents an iterator.
-        self._rows: Any = self._cursor.stream(str(compiled), parameters, size=FETCH_ROWS)
+        self._rows: Any = self._cursor.stream(expanded.statement, parameters, size=FETCH_ROWS)
 
     def fetchmany(self, size: int, /) -> Sequence[Sequence[Any]]:
         """Return the next rows, at most `size`; none at the end."""
@@ -179,6 +184,14 @@ class PostgreSQLCursor:
         self._cursor.close()
 
 
+def seconds_of(selected: Selected) -> Selected:
+    """Return the selection of an interval as seconds, of which a `timedelta` is converted."""
+    convert: Any = selected.convert
+    read = each(lambda seconds: timedelta(microseconds=int(seconds * 10**6)))
+    seconds = sa.extract("epoch", selected.expression)
+    return Selected(seconds, lambda values: convert(read(values)))
+
+
 def is_native(kind: TypeEngine[Any]) -> bool:
     """Return whether psycopg's values are exported as they are."""
     native: Any = sa.Boolean | sa.Integer | sa.LargeBinary | NumericCommon | sa.String | sa.Uuid
@@ -190,6 +203,7 @@ def rfc3339(text: str) -> str:
     found = TIME.fullmatch(text)
     if not found:
         return text
-    day, clock, fraction, zone = found.groups()
+    day, clock, fraction, hours, minutes = found.groups()
     fraction = f".{fraction:0<6}" if fraction else ""
-    return (f"{day}T" if day else "") + clock + fraction + ("Z" if zone else "")
+    zone = "Z" if hours == "+00" and not minutes else hours + (minutes or ":00") if hours else ""
+    return (f"{day}T" if day else "") + clock + fraction + zone

@@ -13,13 +13,6 @@ from ..response import StreamResponse
 from .rows import Encoder
 
 
-class Binary:
-    """The bytes of a cell, which formats of text have as base64."""
-
-    def __init__(self, data: bytes) -> None:
-        self.data = data
-
-
 class ExportResponse(StreamResponse):
     """Streams rows in a file format: all of them, or the transfer fails."""
 

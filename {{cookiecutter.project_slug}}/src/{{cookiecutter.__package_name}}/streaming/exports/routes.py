@@ -1,14 +1,16 @@
 """The routes of exports: one for each format, and one that negotiates the format."""
 
+import json
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from decimal import Decimal
 from inspect import Parameter, Signature
 from typing import Annotated, Any
 from urllib.parse import quote
 
 from fastapi import APIRouter, Depends, HTTPException, Query, Request, Response
-from pydantic import Json
+from pydantic import BeforeValidator, GetPydanticSchema, WithJsonSchema
 from sqlalchemy import ColumnElement, Select, tuple_
 
 #{% if cookiecutter.__uses.tokens %}
@@ -30,6 +32,7 @@ from .response import ExportResponse, content_disposition
 from .rows import Rows
 
 NAME = re.compile(r'"((?:[^"]|"")+)"|([^",]+)')
+NAMES = re.compile(rf"(?:{NAME.pattern})(?:,(?:{NAME.pattern}))*")
 QUALITY = re.compile(r"0(\.\d{0,3})?|1(\.0{0,3})?", re.ASCII)
 FORMATS: list[type[ExportResponse]] = [
 #{% if cookiecutter.__uses.ndjson %}
@@ -129,7 +132,7 @@ def page_of(export: Export) -> Callable[..., Any]:
     keys = list(export.key.values())
     types = [parameter_type(key.type) for key in keys]
     name = ", ".join(export.key)
-    after = types[0] if len(keys) == 1 else Json[tuple[tuple(types)]]  # type: ignore[misc]
+    after = types[0] if len(keys) == 1 else array_of(types)
     hint = f"`{name}`" if len(keys) == 1 else f"these values as a JSON array: `{name}`"
 
     async def read_page(**values: Any) -> Select[Any]:
@@ -167,6 +170,23 @@ def page_of(export: Export) -> Callable[..., Any]:
     return read_page
 
 
+def array_of(types: Sequence[Any]) -> Any:
+    """Return the annotation of a parameter that is a JSON array with values of `types`."""
+    values: Any = Annotated[tuple[tuple(types)], BeforeValidator(parse_array)]  # type: ignore[misc]
+    # Where FastAPI sees a tuple, it expects a parameter for each value.
+    schema = GetPydanticSchema(lambda _, handler: handler(values))
+    documented = {"type": "string", "contentMediaType": "application/json"}
+    return Annotated[Any, schema, WithJsonSchema(documented)]
+
+
+def parse_array(text: str) -> Any:
+    """Return the values of a JSON array, with all digits of numbers. Raises `ValueError`."""
+    try:
+        return json.loads(text, parse_float=Decimal)
+    except (ValueError, RecursionError):
+        raise ValueError("expected a JSON array") from None
+
+
 def columns_of(export: Export) -> Callable[..., Any]:
     """Return the dependency that reads `columns`; a name with a comma is in quotes."""
     schema = {}
@@ -182,7 +202,8 @@ def columns_of(export: Export) -> Callable[..., Any]:
     ) -> Mapping[str, ColumnElement[Any]]:
         if columns is None:
             return export.columns
-        names = [quoted.replace('""', '"') or plain for quoted, plain in NAME.findall(columns)]
+        found = NAME.findall(columns) if NAMES.fullmatch(columns) else []
+        names = [quoted.replace('""', '"') or plain for quoted, plain in found]
         if not names or not set(names) <= export.columns.keys():
             expected = ",".join(export.columns)
             raise HTTPException(422, f"Invalid columns={columns!r}: expected some of {expected}.")

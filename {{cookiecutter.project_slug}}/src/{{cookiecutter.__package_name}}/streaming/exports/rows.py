@@ -19,6 +19,7 @@ from anyio import CancelScope, to_thread
 from sqlalchemy import ColumnElement, Select, String
 
 from ..registry import Chunk
+from .columns import undecorated
 from .database import Database
 
 logger = logging.getLogger(__name__)
@@ -28,9 +29,14 @@ T = TypeVar("T")
 FIRST_BATCH = 10
 MAX_BATCH = 1000
 CHUNK_BYTES = 64 * 1024
-FETCH_ROWS = 32
-"""Number of rows that are fetched together, however wide they are."""
-SIZED = (str, bytes)
+GROWTH = 4
+"""How many times more rows a batch has than the one before, at most: they may become wide."""
+FETCH_ROWS = 31
+"""Number of rows that are fetched together, however wide they are.
+
+It is prime: the last rows, which show the width, are not always the same of a repeated pattern.
+"""
+SIZED = (str, bytes, list)
 WIDE_CELL = 8 * 1024
 INTERRUPT_SECONDS = 0.1
 CHUNKS_AHEAD = 4
@@ -132,7 +138,8 @@ class Reading:
                         data = header + encoder.encode(self._converted(rows[start : start + step]))
                         header = b""
                         yield Chunk(data, step)
-                    size = max(1, min(MAX_BATCH, step * CHUNK_BYTES // len(data)))
+                    fitting = step * CHUNK_BYTES // len(data)
+                    size = max(1, min(MAX_BATCH, GROWTH * size, fitting))
         except Exception as error:
             if "utf8" in str(error).lower().replace("-", ""):
                 log_unreadable(self._rows)
@@ -164,16 +171,22 @@ class Reading:
 
 def log_unreadable(rows: Rows) -> None:
     """Log table, column and key of the first text that is not UTF-8."""
-    texts = {name: each for name, each in rows.columns.items() if isinstance(each.type, String)}
+    columns = rows.columns.items()
+    texts = {name: each for name, each in columns if isinstance(undecorated(each.type), String)}
     statement = rows.statement.with_only_columns(*rows.key, *texts.values())
     with rows.database.cursor(statement, raw=True) as cursor:
         for row in chain.from_iterable(iter(lambda: cursor.fetchmany(FETCH_ROWS), [])):
             for (name, column), cell in zip(texts.items(), row[len(rows.key) :], strict=True):
                 if isinstance(cell, bytes) and not is_utf8(cell):
-                    key = ",".join(str(each) for each in row[: len(rows.key)])
+                    key = ",".join(map(readable, row[: len(rows.key)]))
                     table = getattr(column, "table", None)
                     logger.error("text is not UTF-8 table=%s column=%s key=%s", table, name, key)
                     return
+
+
+def readable(cell: Any) -> str:
+    """Return a cell of a key as text."""
+    return cell.decode(errors="backslashreplace") if isinstance(cell, bytes) else str(cell)
 
 
 def is_utf8(data: bytes) -> bool:

@@ -21,17 +21,19 @@ from sqlalchemy.pool import ConnectionPoolEntry
 
 from ..settings import database_path
 from .columns import (
+    Binary,
     Selected,
     duration,
     each,
     is_converted,
     json_document,
+    processed,
     stored_type,
     timestamp,
     timestamps,
+    undecorated,
 )
 from .database import Database, Samples
-from .response import Binary
 
 logger = logging.getLogger(__name__)
 
@@ -66,7 +68,9 @@ class SQLite(Database):
         self.file = database_path(url)
         # Waiting for a connection would block the reader for the streams that could return one.
         engine = sa.create_engine(url, creator=self._open, max_overflow=-1)
-        engine.dialect.colspecs = {**engine.dialect.colspecs, sa.DateTime: UTCDateTime}
+        # SQLAlchemy has another implementation of TIMESTAMP.
+        types = dict.fromkeys((sa.DateTime, sa.TIMESTAMP), UTCDateTime)
+        engine.dialect.colspecs = {**engine.dialect.colspecs, **types}
         sa.event.listen(engine, "connect", self._remember_file)
         sa.event.listen(engine, "checkout", self._follow_file)
         sa.event.listen(engine, "begin", begin_transaction)
@@ -98,9 +102,9 @@ class SQLite(Database):
         load: Any = kind.result_processor(dialect, None)
         if isinstance(kind, sa.Interval):
             return Selected(column, each(lambda text: duration(load(text))))
-        if is_converted(kind) or isinstance(column.type, DATE | DATETIME | TIME):
+        if is_converted(kind) or isinstance(undecorated(column.type), DATE | DATETIME | TIME):
             # A dialect's own type can have a format of its own.
-            return Selected(column, each(load) if load else None)
+            return Selected(column, processed(kind, dialect))
         if isinstance(kind, sa.Enum | sa.Date):
             return Selected(column)
         if isinstance(kind, sa.DateTime | sa.Time):
@@ -111,9 +115,9 @@ class SQLite(Database):
             return Selected(column, each(json_document))
         if isinstance(kind, sa.LargeBinary):
             return Selected(column, each(Binary))
-        if isinstance(kind, sa.Numeric) and kind.asdecimal and kind.scale is None:
-            return Selected(column, each(lambda value: Decimal(repr(value))))
-        return Selected(column, each(load) if load else None)
+        if isinstance(kind, sa.Numeric):
+            return Selected(column, each(lambda value: decimal(value, kind.scale)))
+        return Selected(column, each(load) if load and not isinstance(kind, sa.Float) else None)
 
     @contextmanager
     def cursor(self, statement: sa.Select[Any], *, raw: bool = False) -> Iterator["SQLiteCursor"]:
@@ -204,6 +208,12 @@ class SQLiteCursor:
             self._closed = True
         if self._result is not None:
             self._result.close()
+        self._driver_connection.text_factory = str
+
+
+def decimal(value: float, scale: int | None) -> Decimal:
+    """Return a stored number with `scale` digits after the point, or with those that it has."""
+    return Decimal(f"{Decimal(repr(value)):f}" if scale is None else f"{value:.{scale}f}")
 
 
 def enable_write_ahead_log(connection: sqlite3.Connection) -> None:
