@@ -18,7 +18,11 @@ from .variant import EXPORTS, REDIS, SSE, TOKENS
 
 PROBLEM = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
 GUARDED = {"401", "403"} if TOKENS else set()
-ERRORS = {"get /health": {"503"}}
+ERRORS: dict[str, set[str]] = {
+    "get /health": {"503"},
+    "get /live": set(),
+    "get /ready": {"503"},
+}
 PATHS = []
 if TOKENS:
     ERRORS |= {"get /session": set(), "post /session": {"401"}, "delete /session": set()}
@@ -142,7 +146,8 @@ def test_operations_document_all_errors_as_problems(app: FastAPI) -> None:
     assert {name: set(statuses) for name, statuses in documented.items()} == ERRORS
     for name, statuses in documented.items():
         for status, response in statuses.items():
-            is_temporary = status in ("429", "503") and name != "get /health"
+            is_check = name in ("get /health", "get /ready")
+            is_temporary = status in ("429", "503") and not is_check
             assert response["content"] == PROBLEM
             assert ("Retry-After" in response.get("headers", {})) is is_temporary
 

@@ -247,7 +247,7 @@ def test_publish_to_finished_topic_returns_409(
     several = client.post("/events/news", content='{"data": 1}\n', headers=lines)
 
     assert (one.status_code, several.status_code) == (409, 409)
-    assert response.headers["content-type"] == PROBLEM
+    assert one.headers["content-type"] == PROBLEM
 
 
 @pytest.mark.parametrize(
