@@ -148,7 +148,7 @@ ACCESS = LOGGING_CONFIG["formatters"]["access"]["fmt"]
 @pytest.mark.parametrize(
     ("formatter", "line"),
     [
-        (AccessFormatter(ACCESS), f'INFO:     ::1 - "GET / HTTP/1.1" 200 OK request_id={HYPHENS}'),
+        (AccessFormatter(ACCESS), f'INFO:     ::1 - "GET / HTTP/1.1" 200 OK {HYPHENS}'),
         (AccessFormatter("%(status_code)s"), "200 OK"),
         (logging.Formatter("%(levelname)s"), "INFO"),
     ],

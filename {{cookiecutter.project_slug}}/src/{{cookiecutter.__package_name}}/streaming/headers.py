@@ -78,7 +78,7 @@ def log_request_ids() -> None:
     for handler in logging.getLogger("uvicorn.access").handlers:
         formatter = handler.formatter
         if isinstance(formatter, AccessFormatter) and formatter._fmt == uvicorn_format:
-            line = f"{uvicorn_format} request_id=%(request_id)s"
+            line = f"{uvicorn_format} %(request_id)s"
             handler.setFormatter(AccessFormatter(line, use_colors=formatter.use_colors))
 #{% endif %}
 #{% if cookiecutter.__uses.security_headers %}
