@@ -159,6 +159,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 #{% if cookiecutter.__uses.exports %}
 #{% if cookiecutter.__uses.sqlite %}
     database = SQLite(settings.database_url, metadata, SAMPLES)
+    database.is_default = settings.has_default_database
 #{% else %}
     database = PostgreSQL(
         settings.database_url,

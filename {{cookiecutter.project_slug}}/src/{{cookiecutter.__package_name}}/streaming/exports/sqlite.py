@@ -69,7 +69,7 @@ class SQLite(Database):
         # Waiting for a connection would block the reader for the streams that could return one.
         engine = sa.create_engine(url, creator=self._open, max_overflow=-1)
         # SQLAlchemy has another implementation of TIMESTAMP.
-        types = dict.fromkeys((sa.DateTime, sa.TIMESTAMP), UTCDateTime)
+        types: dict[Any, Any] = dict.fromkeys((sa.DateTime, sa.TIMESTAMP), UTCDateTime)
         engine.dialect.colspecs = {**engine.dialect.colspecs, **types}
         sa.event.listen(engine, "connect", self._remember_file)
         sa.event.listen(engine, "checkout", self._follow_file)
@@ -77,6 +77,9 @@ class SQLite(Database):
         # sqlite3 releases the interpreter lock at every row: four threads that read at once are
         # at best as fast as one, and down to a third as fast.
         super().__init__(engine, metadata, samples, readers=1)
+
+    is_default = False
+    """Whether the file is created with samples on first use, also before the start-up."""
 
     def create(self, with_samples: bool) -> None:
         """Create the file with its tables, unless it exists. It appears when it is complete."""
@@ -121,6 +124,8 @@ class SQLite(Database):
 
     @contextmanager
     def cursor(self, statement: sa.Select[Any], *, raw: bool = False) -> Iterator["SQLiteCursor"]:
+        if self.is_default:
+            self.create(with_samples=True)
         with (
             self.engine.connect() as connection,
             closing(SQLiteCursor(connection, statement, bytes if raw else str)) as cursor,
