@@ -379,11 +379,15 @@ def test_stream_on_the_application_itself_is_documented(format: Format) -> None:
 
 
 def test_own_documentation_of_responses_is_kept(format: Format) -> None:
-    responses = {200: {"description": "Ticks."}, 404: {"description": "No clock."}}
+    headers = {"X-Clock": {"schema": {"type": "string"}}}
+    own = {200: {"description": "Ticks.", "headers": headers}, 404: {"description": "No clock."}}
 
-    app = application(ticks, format, responses=responses)
+    app = application(ticks, format, responses=own | {429: {"description": "Later."}})
 
     documented = app.openapi()["paths"]["/stream"]["get"]["responses"]
+    assert documented["200"]["headers"] == headers
+    assert documented["429"]["description"] == "Later."
+    assert documented["429"]["headers"].keys() == {"Retry-After"}
     assert documented["200"]["description"] == "Ticks."
     assert documented["404"]["description"] == "No clock."
     assert item_schema(app) == TICK
@@ -437,7 +441,12 @@ if NDJSON or SSE:
 
 if CSV:
 
-    @pytest.mark.parametrize("item", [int, str, list[int], Decimal, tuple[int, str]], ids=repr)
+    class Nothing(BaseModel):
+        """An item without fields."""
+
+    @pytest.mark.parametrize(
+        "item", [int, str, list[int], Decimal, tuple[int, str], Nothing], ids=repr
+    )
     def test_csv_of_items_without_fields_is_refused(item: Any) -> None:
         async def endpoint() -> AsyncIterator[Any]:
             yield 1

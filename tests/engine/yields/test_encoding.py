@@ -173,6 +173,10 @@ if CSV:
 
         assert first + encode([{"a": 1}]) == b"a\r\n0\r\n1\r\n"
 
+    def test_csv_item_without_keys_is_rejected() -> None:
+        with pytest.raises(ValueError, match="Invalid item: expected , got "):
+            encoded(FORMAT, Any, {})
+
     def test_csv_names_follow_a_failure() -> None:
         encode = Records(CSVItems(Any), escape_formulas=True).encode
 
@@ -239,6 +243,14 @@ if SSE:
     def test_event_with_invalid_name_is_rejected(name: str) -> None:
         with pytest.raises(ValueError, match="Invalid event name"):
             encoded(EVENTS, ServerSentEvent, ServerSentEvent(data=1, event=name))
+
+    @pytest.mark.parametrize("id", ["two\nlines", "\0"])
+    def test_event_with_invalid_id_is_rejected(id: str) -> None:
+        event = ServerSentEvent(data=1)
+        event.id = id
+
+        with pytest.raises(ValueError, match="SSE 'id' must"):
+            encoded(EVENTS, ServerSentEvent, event)
 
     async def both() -> AsyncIterator[Tick | ServerSentEvent]:
         yield Tick(n=1)

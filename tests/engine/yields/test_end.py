@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import pytest
-from fastapi import APIRouter, FastAPI, HTTPException, Request
+from fastapi import APIRouter, Depends, FastAPI, HTTPException, Request
 from fastapi.responses import JSONResponse
 from fastapi.testclient import TestClient
 
@@ -136,25 +136,49 @@ async def test_failure_before_first_item_has_its_handler(format: Format) -> None
         assert (await request.start())[0] == 410
 
 
+async def body_of(request: Exchange) -> str:
+    """Return the body of a stream whose response may fail after it."""
+    await asyncio.wait([request.response])
+    sent = [request.sent.get_nowait() for _ in range(request.sent.qsize())]
+    return b"".join(message.get("body", b"") for message in sent).decode()
+
+
 async def test_failure_after_items_is_visible(format: Format, end_log: EndLog) -> None:
     async with exchange(application(failing, format)) as request:
         assert (await request.start())[0] == 200
-        received = (await request.chunk()).decode()
+        body = await body_of(request)
         if format.is_file:
             with pytest.raises(OSError, match=SECRET):
                 await request.response
         else:
-            name, data, *_ = (await request.body()).decode().splitlines()
+            *_, name, data, _ = body.split("\n")[:-1]
             assert name == "event: stream-error"
             problem = json.loads(data.removeprefix("data: "))
             assert problem.keys() == {"title"} | ({"request_id"} if REQUEST_ID else set())
-            assert SECRET not in data
 
-    assert format.read(received) == [0, 1, 2]
-    assert SECRET not in received
+    assert format.read(body) == [0, 1, 2]
+    assert SECRET not in body
     assert isinstance(end_log.failure, OSError)
     assert "items=3 " in end_log.line
     assert end_log.line.endswith("reason=error")
+
+
+if SSE:
+
+    async def test_failure_of_dependency_after_failed_stream_is_raised() -> None:
+        async def dependency() -> AsyncIterator[None]:
+            try:
+                yield
+            except OSError:
+                raise RuntimeError("no rollback") from None
+
+        format = next(each for each in FORMATS if not each.is_file)
+        app = application(failing, format, dependencies=[Depends(dependency)])
+
+        async with exchange(app) as request:
+            assert "event: stream-error" in await body_of(request)
+            with pytest.raises(RuntimeError, match="no rollback"):
+                await request.response
 
 
 async def test_http_exception_after_items_is_a_failure(format: Format, end_log: EndLog) -> None:

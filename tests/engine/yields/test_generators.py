@@ -2,7 +2,9 @@
 
 import asyncio
 import sqlite3
+import sys
 import threading
+from collections import deque
 from collections.abc import AsyncGenerator, Callable, Generator, Sequence
 from contextlib import aclosing, suppress
 from contextvars import ContextVar
@@ -61,6 +63,13 @@ async def test_items_arrive_complete_and_in_order(generator: Callable[[int], Ite
     assert all(chunk.items == len(chunk.data.split()) for chunk in chunks)
 
 
+@pytest.fixture
+def idle_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing but a full batch makes a generator wait."""
+    monkeypatch.setattr(generators, "BUSY_SECONDS", 60)
+
+
+@pytest.mark.usefixtures("idle_machine")
 async def test_generator_that_never_waits_is_sent_in_batches() -> None:
     chunks = await chunks_of(count(1000))
 
@@ -69,6 +78,7 @@ async def test_generator_that_never_waits_is_sent_in_batches() -> None:
     assert set(sizes[1:-1]) == {generators.MAX_BATCH}
 
 
+@pytest.mark.usefixtures("idle_machine")
 async def test_long_items_are_sent_in_small_batches() -> None:
     def encode(items: Sequence[Any]) -> bytes:
         return b"x" * 20_000 * len(items)
@@ -99,6 +109,58 @@ async def test_slow_item_is_sent_at_once(in_thread: bool) -> None:
         sent.set()
 
     assert chunks == [Chunk(b"0\n", 1), Chunk(b"1\n", 1)]
+
+
+async def test_items_of_busy_machine_arrive_complete(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(generators, "BUSY_SECONDS", -1)
+
+    async with asyncio.timeout(10):
+        chunks = await chunks_of(count(100))
+
+    assert text_of(chunks).split() == [str(n) for n in range(100)]
+
+
+async def test_items_taken_before_they_are_reported_arrive_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Waiting(deque[int]):
+        """Lets the thread add the second item while the first is taken."""
+
+        def popleft(self) -> int:
+            item = super().popleft()
+            if item == 0:
+                continues.set()
+                while not self:
+                    pass
+            return item
+
+    def items() -> Generator[int, None, None]:
+        yield 0
+        assert continues.wait(10)
+        yield 1
+        assert sent.wait(10)
+        yield 2
+
+    monkeypatch.setattr(generators, "deque", Waiting)
+    continues, sent = threading.Event(), threading.Event()
+    chunks = []
+    async for chunk in encoded(items(), encode):
+        chunks.append(chunk)
+        asyncio.get_running_loop().call_later(0.02, sent.set)
+
+    assert chunks == [Chunk(b"0\n1\n", 2), Chunk(b"2\n", 1)]
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="Python 3.11 has no eager tasks")
+async def test_generator_runs_in_eager_task() -> None:
+    loop = asyncio.get_running_loop()
+    loop.set_task_factory(asyncio.eager_task_factory)  # type: ignore[attr-defined,unused-ignore]
+    try:
+        chunks = await chunks_of(count(1))
+    finally:
+        loop.set_task_factory(None)
+
+    assert chunks == [Chunk(b"0\n", 1)]
 
 
 async def test_busy_generator_is_interrupted() -> None:
@@ -157,7 +219,7 @@ async def test_idle_generator_has_heartbeats() -> None:
     assert text_of(chunks).replace("idle\n", "") == "0\n1\n"
 
 
-async def test_first_heartbeat_is_earlier(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_first_heartbeat_alone_is_earlier(monkeypatch: pytest.MonkeyPatch) -> None:
     async def idle() -> AsyncGenerator[int, None]:
         await beating.wait()
         yield 1
@@ -165,9 +227,10 @@ async def test_first_heartbeat_is_earlier(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(generators, "START_SECONDS", 0.001)
     beating = asyncio.Event()
     chunks = []
-    async for chunk in encoded(idle(), encode, 60):
-        chunks.append(chunk)
-        beating.set()
+    async with asyncio.timeout(10):
+        async for chunk in encoded(idle(), encode, 60):
+            chunks.append(chunk)
+            asyncio.get_running_loop().call_later(0.02, beating.set)
 
     assert text_of(chunks) == "idle\n1\n"
 
@@ -220,11 +283,12 @@ async def test_expired_timeout_is_raised_at_the_yield() -> None:
             seen.append(error)
         yield 1000
 
-    chunks = encoded(items(), encode)
-    first = await anext(chunks)
-    while not seen:
-        await asyncio.sleep(0)
-    rest = [chunk async for chunk in chunks]
+    async with asyncio.timeout(10):
+        chunks = encoded(items(), encode)
+        first = await anext(chunks)
+        while not seen:
+            await asyncio.sleep(0)
+        rest = [chunk async for chunk in chunks]
 
     # The item that waited at the time is sent, too.
     numbers = text_of([first, *rest]).split()
@@ -243,10 +307,11 @@ async def test_expired_scope_of_anyio_is_left_at_the_yield() -> None:
         left.set()
         yield 1000
 
-    chunks = encoded(items(), encode)
-    first = await anext(chunks)
-    await left.wait()
-    rest = [chunk async for chunk in chunks]
+    async with asyncio.timeout(10):
+        chunks = encoded(items(), encode)
+        first = await anext(chunks)
+        await left.wait()
+        rest = [chunk async for chunk in chunks]
 
     assert text_of([first, *rest]).split()[-1] == "1000"
 
@@ -269,11 +334,12 @@ async def test_failed_task_of_a_group_is_raised_at_the_yield() -> None:
         yield 1000
 
     failed = asyncio.Event()
-    chunks = encoded(items(), encode)
-    first = await anext(chunks)
-    failing.set()
-    await failed.wait()
-    rest = [chunk async for chunk in chunks]
+    async with asyncio.timeout(10):
+        chunks = encoded(items(), encode)
+        first = await anext(chunks)
+        failing.set()
+        await failed.wait()
+        rest = [chunk async for chunk in chunks]
 
     assert text_of([first, *rest]).split()[-1] == "1000"
 
@@ -335,7 +401,7 @@ async def test_generator_is_closed_in_its_own_task(waits: bool) -> None:
     source = Source(waits=waits)
     marker.set("of the request")
 
-    async with aclosing(encoded(source.items(), encode)) as chunks:
+    async with asyncio.timeout(10), aclosing(encoded(source.items(), encode)) as chunks:
         await anext(chunks)
         await asyncio.sleep(0.001)
 
@@ -408,7 +474,7 @@ async def test_generator_that_suppresses_cancellation_is_closed() -> None:
         finally:
             closed = True
 
-    async with aclosing(encoded(items(), encode)) as chunks:
+    async with asyncio.timeout(10), aclosing(encoded(items(), encode)) as chunks:
         await anext(chunks)
 
     assert closed

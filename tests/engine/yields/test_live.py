@@ -9,11 +9,11 @@ import threading
 import time
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 
 import httpx2
 import pytest
-from fastapi import APIRouter, FastAPI, HTTPException
+from fastapi import APIRouter, Depends, FastAPI, HTTPException
 from starlette.middleware.errors import ServerErrorMiddleware
 
 from streaming_api.streaming import StreamRoute
@@ -44,6 +44,7 @@ class Service:
         self.closed = threading.Event()
         self.continues = threading.Event()
         self.identifier = ""
+        self.ends: queue.SimpleQueue[str] = queue.SimpleQueue()
 
     async def wait(self) -> AsyncIterator[Tick]:
         """Yield an item and wait."""
@@ -77,10 +78,23 @@ class Service:
         self.continues.wait(30)
         yield Tick(n=1)
 
+    async def transaction(self) -> AsyncIterator[None]:
+        """Commit unless the stream fails, as a dependency."""
+        try:
+            yield
+        except OSError:
+            self.ends.put("rollback")
+            raise
+        self.ends.put("commit")
+
     async def break_off(self) -> AsyncIterator[Tick]:
         """Fail after an item."""
         yield Tick(n=0)
         raise OSError("the disk is gone")
+
+    async def complete(self) -> AsyncIterator[Tick]:
+        """Yield an item."""
+        yield Tick(n=0)
 
     async def reject(self) -> AsyncIterator[Tick]:
         """Fail before the first item, in order."""
@@ -140,10 +154,10 @@ def app(service: Service, format: Format) -> FastAPI:
     """An application that streams in one format."""
     app = FastAPI(exception_handlers=problem_handlers)
     prepare(app, limits={"send_timeout": 0.2, "max_per_client": THREADS})
-    router = APIRouter(route_class=StreamRoute)
+    router = APIRouter(route_class=StreamRoute, dependencies=[Depends(service.transaction)])
     for name in dir(service):
         endpoint = getattr(service, name)
-        if callable(endpoint) and not name.startswith("_"):
+        if callable(endpoint) and not name.startswith("_") and name != "transaction":
             router.add_api_route(f"/{name}", endpoint, response_class=format.response_class)
 
     @app.get("/ping")
@@ -232,6 +246,18 @@ def test_failure_after_an_item_is_visible(http: httpx2.Client, format: Format) -
 
     assert format.read(text) == [0]
     assert "disk" not in text
+
+
+@pytest.mark.parametrize(
+    ("path", "end"), [("/complete", "commit"), ("/break_off", "rollback"), ("/fail", "rollback")]
+)
+def test_dependency_ends_as_its_stream(
+    http: httpx2.Client, service: Service, path: str, end: str
+) -> None:
+    with suppress(httpx2.RemoteProtocolError):
+        http.get(path)
+
+    assert service.ends.get(timeout=30) == end
 
 
 def test_http_exception_before_the_first_item_is_the_response(http: httpx2.Client) -> None:

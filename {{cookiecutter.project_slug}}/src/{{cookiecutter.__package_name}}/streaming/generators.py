@@ -64,14 +64,14 @@ class ItemFormat(ABC):
 class RunningGenerator:
     """A generator that runs by itself, until `limit` of its items wait to be taken."""
 
-    def __init__(self, end: asyncio.Future[None], taken: asyncio.Event | threading.Event) -> None:
+    _taken: asyncio.Event | threading.Event
+    _end: asyncio.Future[None]
+
+    def __init__(self) -> None:
         self.limit = FIRST_BATCH
         self._waiting: deque[Any] = deque()
         self._arrived = asyncio.Event()
-        self._taken = taken
         self._closing = False
-        self._end = end
-        end.add_done_callback(lambda _: self._arrived.set())
 
     async def take(self, seconds: float | None) -> list[Any] | None:
         """Return the items that wait, none after `seconds` without one, or `None` at the end.
@@ -80,15 +80,17 @@ class RunningGenerator:
         """
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                await self._arrived.wait()
-        items = []
+                # A thread may report items that have been taken already.
+                while not (self._waiting or self._end.done()):
+                    self._arrived.clear()
+                    await self._arrived.wait()
+        taken = []
         while self._waiting:
-            items.append(self._waiting.popleft())
+            taken.append(self._waiting.popleft())
         if self._end.done():
-            return items or self._end.result()
-        self._arrived.clear()
+            return taken or self._end.result()
         self._taken.set()
-        return items
+        return taken
 
     async def close(self) -> None:
         """Close the generator where it runs. Raises its exception."""
@@ -112,7 +114,10 @@ class RunningTask(RunningGenerator):
     _taken: asyncio.Event
 
     def __init__(self, generator: AsyncGenerator[Any, None]) -> None:
-        super().__init__(asyncio.create_task(self._run(generator)), asyncio.Event())
+        super().__init__()
+        self._taken = asyncio.Event()
+        self._end = asyncio.create_task(self._run(generator))
+        self._end.add_done_callback(lambda _: self._arrived.set())
 
     async def _run(self, generator: AsyncGenerator[Any, None]) -> None:
         deadline = monotonic() + BUSY_SECONDS
@@ -120,7 +125,9 @@ class RunningTask(RunningGenerator):
             with suppress(StopAsyncIteration):
                 async for item in generator:
                     self._add(item)
-                    while len(self._waiting) >= self.limit or monotonic() > deadline:
+                    while len(self._waiting) >= self.limit or (
+                        self._waiting and monotonic() > deadline
+                    ):
                         await self._until_taken(generator)
                         deadline = monotonic() + BUSY_SECONDS
         except asyncio.CancelledError:
@@ -151,8 +158,11 @@ class RunningThread(RunningGenerator):
     _taken: threading.Event
 
     def __init__(self, generator: Generator[Any, None, None]) -> None:
+        super().__init__()
+        self._taken = threading.Event()
         self._loop = asyncio.get_running_loop()
-        super().__init__(self._loop.create_future(), threading.Event())
+        self._end = self._loop.create_future()
+        self._end.add_done_callback(lambda _: self._arrived.set())
         run = copy_context().run
         threading.Thread(target=run, args=(self._run, generator), daemon=True).start()
 

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import AsyncGenerator, Iterator, Mapping
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from time import monotonic
 from typing import Any, ClassVar
 
@@ -82,6 +82,8 @@ class StreamResponse(Response):
             finally:
                 self._log_end(scope, stream)
             await self._close(stream, receive, send)
+        if stream.failure:
+            await exit_dependencies(scope, stream.failure)
 
     async def send_body(self, stream: Stream, receive: Receive, send: Send) -> None:
         """Send all chunks. Raises the exceptions of the generator, and `SlowReader`."""
@@ -170,6 +172,18 @@ class ItemsResponse(StreamResponse):
 
     media_type: str
     item_format: ClassVar[type[ItemFormat]]
+
+
+async def exit_dependencies(scope: Scope, failure: Exception) -> None:
+    """Raise `failure` in the dependencies that `yield`, which could take the stream for complete.
+
+    It has been logged, so it is not raised to the server.
+    """
+    async with AsyncExitStack() as stack:
+        stack.push(lambda _, error, __: error is failure)
+        dependencies: AsyncExitStack = scope.get("fastapi_inner_astack", AsyncExitStack())
+        stack.push_async_exit(dependencies.pop_all())
+        raise failure
 
 
 def body_message(chunk: Chunk) -> Message:

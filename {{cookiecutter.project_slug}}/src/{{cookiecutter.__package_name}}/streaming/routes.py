@@ -14,6 +14,7 @@ from fastapi.dependencies.utils import (
     get_typed_signature,
 )
 from fastapi.routing import APIRoute, _effective_route_context_var
+from fastapi.utils import deep_dict_update
 #{% if cookiecutter.__uses.sse %}
 from starlette.types import Message
 #{% endif %}
@@ -43,7 +44,7 @@ class StreamRoute(APIRoute):
     A query parameter with one value must not be sent twice: servers differ in which they use.
 
     A path operation that yields streams items of the annotated type in the format of its
-    `response_class`. Raises `ValueError` for one that cannot.
+    `response_class`; its background tasks do not run. Raises `ValueError` for one that cannot.
     """
 
     def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
@@ -60,8 +61,7 @@ class StreamRoute(APIRoute):
         """Return the handler of the route."""
         handler = super().get_route_handler()
         # FastAPI calls this again for each router that includes the route.
-        included = _effective_route_context_var.get()
-        route = included if included and included.original_route is self else self
+        route = _effective_route_context_var.get() or self
         single = single_parameters(route.dependant)
 #{% if cookiecutter.__uses.tokens %}
         calls = [each.dependency for each in route.dependencies]
@@ -106,8 +106,8 @@ def streamed(endpoint: Callable[..., Any], options: dict[str, Any]) -> Callable[
     item_format: ItemFormat = response_class.item_format(item_type, **of_items)
     status = options["status_code"] = int(options.get("status_code") or 200)
     responses = item_responses(response_class.media_type, status, item_format.documented)
-    given = options.get("responses") or {}
-    options["responses"] = responses | given | {status: responses[status] | given.get(status, {})}
+    deep_dict_update(responses, options.get("responses") or {})
+    options["responses"] = responses
 
     async def stream(**values: Any) -> Response:
         request, given = values.pop(CONTEXT)

@@ -119,7 +119,7 @@ class CSVItems(ItemFormat):
         schema = self.adapter.json_schema(mode="serialization", by_alias=by_alias)
         item = schema["items"]
         item = schema.get("$defs", {}).get(item.get("$ref", "").rpartition("/")[2], item)
-        if item.get("type", "object") != "object":
+        if item.get("type", "object") != "object" or item.get("properties") == {}:
             raise ValueError(f"expected items with fields, got {annotation!r}")
         self.fields: dict[str, Any] = dict.fromkeys(item.get("properties", ()))
         """The fields of the type; none if they are those of the first item."""
@@ -150,7 +150,7 @@ class Records:
         objects = self._format.objects(items)
         fields = self._fields or dict.fromkeys(objects[0] if objects else ())
         for each in objects:
-            if each.keys() != fields.keys():
+            if not fields or each.keys() != fields.keys():
                 raise ValueError(f"Invalid item: expected {','.join(fields)}, got {','.join(each)}")
         if not fields:
             return b""
