@@ -49,6 +49,26 @@ def test_failure_of_the_program_is_raised() -> None:
     assert isinstance(CliRunner().invoke(cli, []).exception, RuntimeError)
 
 
+def test_failed_output_gets_nothing_more(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    cli = typer.Typer(cls=Commands)
+
+    @cli.callback(invoke_without_command=True)
+    def fail() -> None:
+        print("before", flush=True)
+        raise FAILURES[0][0]
+
+    command = typer.main.get_command(cli)
+    with (tmp_path / "output").open("w") as output:
+        monkeypatch.setattr(sys, "stdout", output)
+        with pytest.raises(SystemExit) as stop:
+            command.main([])
+        print("after", flush=True)
+        monkeypatch.undo()
+
+    assert stop.value.code == 1
+    assert (tmp_path / "output").read_text() == "before\n"
+
+
 def run(arguments: list[str], stdout: int) -> subprocess.CompletedProcess[bytes]:
     """Run a command of the service in a process."""
     command = [sys.executable, "-m", "streaming_api", *arguments]

@@ -111,6 +111,16 @@ def test_large_head_and_larger_body_are_accepted(connection: socket.socket, repe
         assert respond(connection, head + b"x" * 3_000_000) == b"3000000"
 
 
+def test_pipelined_requests_are_accepted(connection: socket.socket) -> None:
+    connection.sendall((GET + b"\r\n") * 3)
+
+    received = b""
+    while received.count(b"\r\n\r\n0") < 3:
+        received += connection.recv(1 << 16)
+
+    assert received.count(b"HTTP/1.1 200 OK") == 3
+
+
 def test_body_in_many_chunks_is_accepted(connection: socket.socket) -> None:
     chunks = b"1\r\nx\r\n" * 100_000
 

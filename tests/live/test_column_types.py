@@ -76,10 +76,10 @@ def test_examples_of_the_page_are_exported_as_shown(
     tmp_path: Path,
 ) -> None:
     project, rows = examples
-    env = {}
+    env: dict[str, str] = {}
     if answers["database"] == "postgresql":
-        env = {name: request.getfixturevalue(name) for name in ("postgresql_url", "redis_url")}
-        env = {name.upper().replace("POSTGRESQL", "DATABASE"): url for name, url in env.items()}
+        env["DATABASE_URL"] = request.getfixturevalue("postgresql_url")
+        env["REDIS_URL"] = request.getfixturevalue("redis_url")
     types = f"[{', '.join(row[0] for row in rows)}]"
     values = f"[{', '.join(row[1] for row in rows)}]"
     written = {

@@ -32,11 +32,11 @@ URL = "http://127.0.0.1:8000"
 RENAME = "Rename the project"
 MIGRATE = "Migrate with Alembic"
 AUTHENTICATE = "Authenticate in another way"
-CORS = "Frontend of another origin (CORS)"
 SERVERS = "Run under another server"
 PORTS = {"uvicorn": "--port {}", "gunicorn": "--bind 127.0.0.1:{}", "fastapi": "--port {}"}
 """The option of each server that sets its port."""
-STOP_SECONDS = 3
+STOP_SECONDS = 6
+"""Less than the time after which a server cuts the streams that are left."""
 KEY = "a key of at least thirty-two bytes"
 VARIANTS = {
     "default": DEFAULT,
@@ -192,10 +192,17 @@ class Reader:
         return self.project.run("python", "-c", program).strip()
 
 
+class QuietHandler(SimpleHTTPRequestHandler):
+    """Serves files without a log."""
+
+    def log_message(self, *_: object) -> None:
+        """Log nothing."""
+
+
 @contextmanager
 def page_server(folder: Path) -> Iterator[str]:
     """Serve a folder; yield the origin."""
-    handler = partial(SimpleHTTPRequestHandler, directory=str(folder))
+    handler = partial(QuietHandler, directory=str(folder))
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever).start()
         yield f"http://127.0.0.1:{server.server_port}"

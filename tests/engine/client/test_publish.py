@@ -118,8 +118,8 @@ def test_invalid_line_of_stdin_is_named(http: httpx2.Client, run: Run) -> None:
     result = run("publish", "news", "-", input=lines)
 
     assert result.exit_code == 1
-    assert result.stderr.startswith("Lines from 101 on were not published: 422 ")
-    assert "body.line 3: " in result.stderr
+    assert result.stderr.startswith("Not published from line 101 on: 422 ")
+    assert ": line 103: " in result.stderr
     assert result.stderr.count("\n") == 1
     assert len(result.stdout.split()) == 100
 

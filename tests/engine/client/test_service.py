@@ -114,6 +114,7 @@ def test_invalid_setting_is_named_without_its_value(url: str) -> None:
         ({"json": {"title": "No upstream"}, "media_type": True}, "502 Bad Gateway: No upstream"),
         ({"text": "<html>", "media_type": True}, "502 Bad Gateway"),
         ({"json": ["Gone."], "media_type": True}, "502 Bad Gateway"),
+        ({"json": {"status": 502}, "media_type": True}, "502 Bad Gateway"),
         ({"json": {"detail": {"text": 1}}, "media_type": True}, "502 Bad Gateway"),
         ({"content": b'{"detail": "\xff"}', "media_type": True}, "502 Bad Gateway"),
         ({"content": b"", "media_type": True}, "502 Bad Gateway"),

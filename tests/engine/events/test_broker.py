@@ -4,29 +4,32 @@ import asyncio
 import gc
 import weakref
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
-from itertools import count, groupby
+from itertools import groupby
 from typing import Any
 from uuid import UUID
 
 import pytest
-from anyio import create_task_group, to_thread
-from hypothesis import HealthCheck, given
-from hypothesis import settings as configured
-from hypothesis import strategies as st
+from anyio import create_task_group, fail_after, sleep, to_thread
 from pydantic import BaseModel
 
 from streaming_api.streaming.events import broker as module
 from streaming_api.streaming.events.broker import EARLIEST, Broker, TopicFinished
 from streaming_api.streaming.events.subscription import Subscription
-from streaming_api.streaming.events.wire import DONE, RESERVED_NAMES, Event, Payload, encode_payload
+from streaming_api.streaming.events.wire import (
+    DONE,
+    HEARTBEAT,
+    RESERVED_NAMES,
+    Event,
+    Payload,
+    encode_payload,
+)
 from streaming_api.streaming.registry import SlowReader
 
 from .conftest import MakeBroker
-from .subscriptions import next_events, numbers, publish, take
+from .subscriptions import TIMEOUT, next_events, numbers, publish, take
 
 pytestmark = pytest.mark.anyio
 
@@ -225,7 +228,7 @@ async def test_publish_from_thread_to_closed_broker_raises(broker: Broker) -> No
         await to_thread.run_sync(broker.publish_from_thread, "a", 1)
 
 
-BURST = 1500
+BURST = 600
 """Three times as many events as a buffer holds."""
 
 
@@ -569,92 +572,118 @@ async def test_replay_is_not_limited_by_the_buffer(make_broker: MakeBroker) -> N
         assert numbers(await take(subscription, 50)) == [*range(50)]
 
 
+PAGES = 40
+"""Number of events of `LARGE`, which are several pages of a replay."""
+LARGE = "x" * 50_000
+
+
+async def test_replay_is_read_in_pages(broker: Broker) -> None:
+    ids = [await broker.publish("ab"[number % 2], LARGE) for number in range(PAGES)]
+
+    async with broker.subscribe(["a", "b"], EARLIEST) as subscription:
+        later = await broker.publish("a", "later")
+        first = subscription.take()
+        events = [*first, *await take(subscription, PAGES + 1 - len(first))]
+
+    assert len(first) < PAGES / 2
+    assert [event.id for event in events] == [*ids, later]
+
+
+async def test_event_evicted_before_its_page_is_reset(make_broker: MakeBroker) -> None:
+    broker = make_broker(history=PAGES)
+    await publish(broker, "b", 0)
+    ids = [await broker.publish("a", LARGE) for _ in range(PAGES)]
+
+    async with broker.subscribe(["a", "b"], EARLIEST) as subscription:
+        seen = [*subscription.take()]
+        later = [await broker.publish("a", LARGE) for _ in range(PAGES)]
+        seen += await take_all(subscription)
+
+    assert [event.id for event in seen[1:]] == ids[: len(seen) - 1]
+    assert len(seen) < PAGES
+    async with broker.subscribe(["a", "b"], seen[-1].id) as resumed:
+        assert resumed.reset
+        assert [event.id for event in await take(resumed, PAGES)] == later
+
+
+async def test_newer_events_evicted_during_a_replay_are_delivered(make_broker: MakeBroker) -> None:
+    broker = make_broker(history=PAGES)
+    ids = [await broker.publish("a", LARGE) for _ in range(PAGES)]
+
+    async with broker.subscribe(["a", "b"], EARLIEST) as subscription:
+        ids += await publish(broker, "b", *range(2 * PAGES))
+        events = await take(subscription, 3 * PAGES)
+
+    assert [event.id for event in events] == ids
+
+
+async def test_ended_replay_reads_no_more(broker: Broker) -> None:
+    for _ in range(PAGES):
+        await broker.publish("a", LARGE)
+
+    async with broker.subscribe(["a"], EARLIEST) as subscription:
+        subscription.take()
+
+    assert await broker.publish("a", 1)
+
+
+async def test_oldest_events_exceed_the_bytes_of_history(make_broker: MakeBroker) -> None:
+    broker = make_broker(history_bytes=1_000_000)
+    ids = [await broker.publish("ab"[number % 2], LARGE) for number in range(PAGES)]
+
+    async with broker.subscribe(["a", "b"], EARLIEST) as subscription:
+        kept = await take_until(subscription, ids[-1])
+    assert 900_000 < sum(len(event.data) for event in kept) < 1_000_000
+    assert [event.id for event in kept] == ids[-len(kept) :]
+    for lost in range(1, 5):
+        async with broker.subscribe(["a", "b"], ids[-len(kept) - lost]) as subscription:
+            assert subscription.reset is (lost > 1)
+
+
+async def test_event_larger_than_history_is_delivered_and_lost(make_broker: MakeBroker) -> None:
+    broker = make_broker(history_bytes=10_000)
+    async with broker.subscribe(["a"], None) as subscription:
+        position = subscription.position
+        id = await broker.publish("a", LARGE)
+        assert [event.id for event in await take(subscription, 1)] == [id]
+
+    for last_event_id, reset in [(position, True), (id, False)]:
+        async with broker.subscribe(["a"], last_event_id) as subscription:
+            assert subscription.reset is reset
+
+
+async def test_heartbeat_keeps_the_position_of_a_quiet_topic(make_broker: MakeBroker) -> None:
+    broker = make_broker(history_bytes=100_000)
+    async with broker.subscribe(["quiet"], None) as subscription:
+        before = subscription.position
+        assert subscription.heartbeat() == HEARTBEAT
+        for number in range(5):
+            await broker.publish(f"other-{number}", LARGE)
+        with fail_after(TIMEOUT):
+            while (heartbeat := subscription.heartbeat()) == HEARTBEAT:
+                await sleep(0.01)
+        comment, field, *end = heartbeat.decode().split("\n")
+    position = field.removeprefix("id: ")
+
+    assert (comment, end) == (HEARTBEAT.decode().strip(), ["", ""])
+    for last_event_id, reset in [(before, True), (position, False)]:
+        async with broker.subscribe(["quiet"], last_event_id) as subscription:
+            assert subscription.reset is reset
+
+
 async def test_ping_of_available_broker_returns(broker: Broker) -> None:
     await broker.ping()
+
+
+async def take_until(subscription: Subscription, id: str) -> list[Event]:
+    """Return the next events, of which the last one has that id."""
+    events = [*await next_events(subscription)]
+    while events[-1].id != id:
+        events += await next_events(subscription)
+    return events
 
 
 async def stored(broker: Broker, topic: str) -> Sequence[Event]:
     """Return all events in history; fail if an event is added at the same time."""
     async with broker.subscribe([topic], EARLIEST) as subscription:
         return subscription.take()
-
-
-class Client:
-    """Follows two topics as a browser does, and checks each event."""
-
-    def __init__(self, broker: Broker, topics: Sequence[str]) -> None:
-        self.broker = broker
-        self.topics = topics
-        self.published: list[str] = []
-        """The ids of all events on the topics."""
-        self.last_event_id: str | None = None
-        self.next_index = 0
-        """The index in `published` of the next event."""
-        self.lost_index = 0
-        """The index in `published` up to which events may be lost, because of a reset."""
-        self._context: AbstractAsyncContextManager[Subscription] | None = None
-
-    async def connect(self) -> None:
-        await self.disconnect()
-        self._context = self.broker.subscribe(self.topics, self.last_event_id)
-        self.subscription = await self._context.__aenter__()
-        if self.last_event_id is None:
-            self.next_index = len(self.published)
-        if self.subscription.reset:
-            self.lost_index = len(self.published)
-        self.last_event_id = self.subscription.position or self.last_event_id
-
-    async def disconnect(self) -> None:
-        if self._context:
-            await self._context.__aexit__(None, None, None)
-            self._context = None
-
-    async def read(self) -> None:
-        if not self._context or self.next_index == len(self.published):
-            return
-        try:
-            events = await next_events(self.subscription)
-        except SlowReader:
-            await self.disconnect()
-            return
-        for event in events:
-            index = self.published.index(event.id)
-            assert index >= self.next_index, "a duplicate, or out of order"
-            assert index <= max(self.next_index, self.lost_index), "an event is lost"
-            self.next_index = index + 1
-            self.last_event_id = event.id
-
-
-@pytest.fixture
-async def small_broker(make_broker: MakeBroker) -> Broker:
-    """A broker with a short history and a small buffer."""
-    return make_broker(history=3, buffer=4)
-
-
-steps = st.lists(st.sampled_from(["publish"] * 4 + ["read"] * 2 + ["connect", "disconnect"]))
-topic_numbers = count()
-
-
-@given(steps=steps)
-@configured(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-async def test_client_without_reset_loses_and_repeats_nothing(
-    small_broker: Broker, steps: list[str]
-) -> None:
-    topics = [f"topic-{next(topic_numbers)}" for _ in range(2)]
-    client = Client(small_broker, topics)
-    await client.connect()
-
-    for number, step in enumerate(steps):
-        match step:
-            case "publish":
-                client.published += await publish(small_broker, topics[number % 2], number)
-            case "read":
-                await client.read()
-            case "connect":
-                await client.connect()
-            case "disconnect":
-                await client.disconnect()
-    await client.connect()
-    while client.next_index < len(client.published):
-        await client.read()
-    await client.disconnect()

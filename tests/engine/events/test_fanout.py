@@ -72,6 +72,23 @@ async def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return clock
 
 
+class Connection:
+    """A connection of uvicorn, which is its own transport."""
+
+    def __init__(self) -> None:
+        self.transport = self
+        self.aborted = False
+
+    def abort(self) -> None:
+        self.aborted = True
+
+    def is_closing(self) -> bool:
+        return self.aborted
+
+    def get_extra_info(self, name: str) -> None:
+        """Return nothing: there is no socket."""
+
+
 class Client:
     """A stream with its server and client: the client reads, stalls or disconnects."""
 
@@ -377,13 +394,8 @@ async def test_client_that_reads_nothing_is_disconnected(
     monkeypatch: pytest.MonkeyPatch,
     sends: Sends,
 ) -> None:
-    aborted: list[object] = []
-
-    def abort(receive: object) -> bool:
-        aborted.append(receive)
-        return True
-
-    monkeypatch.setattr(response_module, "abort_connection", abort)
+    connection = Connection()
+    monkeypatch.setattr(response_module, "connection_of", lambda *_: connection)
     client, other = await service.connected(sends=sends), await service.connected()
 
     client.stall()
@@ -394,7 +406,7 @@ async def test_client_that_reads_nothing_is_disconnected(
     await clock.advance(1)
 
     assert "reason=slow-reader" in end_log.line
-    assert len(aborted) == 1
+    assert connection.aborted
     client.disconnect()
     await client.ended()
     service.publish(2)
@@ -862,3 +874,111 @@ async def test_observed_send_can_handle_exceptions_of_futures() -> None:
     await ObservedSend(send)({"type": "test"})
 
     assert sent == [{"type": "test"}]
+
+
+@all_sends
+async def test_large_event_has_the_time_limit_for_each_piece(
+    service: Service, clock: Clock, end_log: EndLog, sends: Sends
+) -> None:
+    client = await service.connected(sends=sends)
+    (_, subscription), *_ = service.subscriptions
+    large = Event("001", "a", b'"%s"' % (b"x" * 300_000))
+
+    client.stall()
+    client.on_send = client.stall
+    subscription.push(large, last=False)
+    await settle()
+    while client.waiting:
+        await clock.advance(LIMITS["send_timeout"] - 1)
+        client.read()
+        await settle()
+
+    assert not end_log.record
+    assert len(client.chunks) > 4
+    received = b"".join(client.chunks[1:]).replace(HEARTBEAT, b"")
+    assert received == large.encode(multiplexed=False)
+
+
+async def test_failed_heartbeat_stops_no_other(
+    service: Service, clock: Clock, end_log: EndLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clients = [await service.connected() for _ in range(3)]
+    _, subscription = service.subscriptions[1]
+
+    def fail() -> bytes:
+        raise ConnectionError
+
+    monkeypatch.setattr(subscription, "heartbeat", fail)
+    await clock.advance(HEARTBEAT_SECONDS / 2)
+    await clock.advance(HEARTBEAT_SECONDS / 2)
+
+    assert [client.chunks[-1] == HEARTBEAT for client in clients] == [True, False, True]
+    await clients[1].ended()
+    assert "reason=error" in end_log.line
+
+
+class Stop(BaseException):
+    """An exception that is no `Exception`."""
+
+
+async def test_exit_of_one_send_stops_no_other(service: Service, end_log: EndLog) -> None:
+    exits: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: exits.append(context))
+    client, *others = [await service.connected() for _ in range(3)]
+
+    client.failure = Stop()
+    service.publish(1)
+    await settle()
+
+    assert [other.numbers for other in others] == [[1], [1]]
+    assert len(exits) == 1
+    await client.ended()
+    assert "reason=error" in end_log.line
+
+
+@all_sends
+@pytest.mark.parametrize("pieces", [0, 1, 3])
+async def test_piece_of_an_event_is_not_followed_by_an_orderly_end(
+    service: Service, sends: Sends, pieces: int
+) -> None:
+    client = await service.connected(sends=sends)
+    (_, subscription), *_ = service.subscriptions
+    client.on_send = lambda: len(client.chunks) == pieces and client.stall()
+    if not pieces:
+        client.stall()
+
+    subscription.push(Event("001", "a", b'"%s"' % (b"x" * 200_000)), last=False)
+    await settle()
+    service.streams.drain()
+    await settle()
+    client.read()
+
+    with pytest.raises(response_module.StreamAborted):
+        await client.ended()
+    assert len(client.chunks) == 1 + pieces
+
+
+async def test_large_event_is_followed_by_an_orderly_end(service: Service) -> None:
+    client = await service.connected()
+    (_, subscription), *_ = service.subscriptions
+
+    subscription.push(Event("001", "a", b'"%s"' % (b"x" * 200_000)), last=False)
+    await settle()
+    service.streams.drain()
+    await client.ended()
+
+    assert client.chunks[-1].startswith(b"retry: ")
+
+
+async def test_long_stream_delays_no_other(service: Service) -> None:
+    long, other = await service.connected(), await service.connected()
+    (_, subscription), *_ = service.subscriptions
+    chunks: list[int] = []
+    other.on_send = lambda: chunks.append(len(long.chunks))
+
+    subscription.push(Event("001", "a", b'"%s"' % (b"x" * 10_000_000)), last=False)
+    service.publish(2)
+    await settle(200)
+
+    assert len(long.chunks) > 150
+    assert chunks[0] <= 1 + module.STEPS

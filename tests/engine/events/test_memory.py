@@ -183,6 +183,17 @@ async def test_id_of_another_process_is_unknown(monkeypatch: pytest.MonkeyPatch)
     assert await replay(earlier, "a", new) == ([1], True)
 
 
+async def test_id_of_process_that_started_at_the_same_time_is_unknown(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(time, "time_ns", lambda: 1_764_000_000_000_000_000)
+    one, other = (make_broker() for _ in range(2))
+    id = await one.publish("a", 1)
+    await other.publish("a", 2)
+
+    assert await replay(other, "a", id) == ([2], True)
+
+
 async def test_future_id_is_unknown(broker: MemoryBroker) -> None:
     id = await broker.finish("a", 1)
     future = f"{id[:-1]}9"

@@ -5,9 +5,9 @@ import re
 import signal
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, closing, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pytest
 from anyio import create_task_group, fail_after, sleep
@@ -28,6 +28,7 @@ from streaming_api.streaming.events.redis import (
     KEYS,
     MAX_CONNECTIONS,
     PREFIX,
+    RECENT,
     EventsLost,
     RedisBroker,
     life_of,
@@ -36,6 +37,8 @@ from streaming_api.streaming.events.redis import (
     stream_id,
 )
 from streaming_api.streaming.events.subscription import Subscription
+from streaming_api.streaming.events.wire import Payload
+from streaming_api.streaming.problems import Unavailable
 
 from ...redis_server import RedisServer
 from .conftest import LIMITS, MakeBroker
@@ -93,6 +96,14 @@ async def pass_time(redis: Redis, seconds: int) -> None:
     newest: Any = await redis.hget(CLOCK, "newest")
     milliseconds, number = newest.decode().split("-")
     await redis.hset(CLOCK, "newest", f"{int(milliseconds) + seconds * 1000}-{number}")
+
+
+async def restore(redis: Redis, kept: str, lost: str) -> None:
+    """Restore the data as of the event `kept` of the topic `a`; the only later one was `lost`."""
+    for key in (f"{HISTORY}a", RECENT):
+        await redis.xdel(key, stream_id(lost))
+        await redis.execute_command("XSETID", key, stream_id(kept))
+    await redis.hset(CLOCK, "newest", stream_id(kept))
 
 
 async def expect_loss(subscription: Subscription) -> None:
@@ -251,9 +262,9 @@ async def test_publish_to_older_data_ends_its_life(
     make_broker: MakeBroker, redis: Redis, published_by_itself: bool
 ) -> None:
     one, other = make_broker(), make_broker()
-    kept, _ = await publish(one if published_by_itself else other, "a", 1, 2)
+    kept, lost = await publish(one if published_by_itself else other, "a", 1, 2)
     await one.is_over(["a"], kept)
-    await redis.hset(CLOCK, "newest", stream_id(kept))
+    await restore(redis, kept, lost)
 
     later, *_ = await publish(one, "a", 3)
 
@@ -270,9 +281,9 @@ async def test_numbers_used_again_fail_subscriptions(
     monkeypatch.setattr(module, "IDLE_SECONDS", 60)
     one, other = make_broker(), make_broker()
     async with one.subscribe(["a"], None) as subscription:
-        kept, _ = await publish(one, "a", 1, 2)
+        kept, lost = await publish(one, "a", 1, 2)
         await take(subscription, 2)
-        await redis.hset(CLOCK, "newest", stream_id(kept))
+        await restore(redis, kept, lost)
 
         await publish(other, "a", 3)
 
@@ -370,6 +381,154 @@ async def test_redis_without_response_raises(
     server.resume()
     await publish_when_possible(broker, "a", 2)
     await broker.close()
+
+
+class Link:
+    """A connection to a server, which takes a `delay` for 64 KiB."""
+
+    def __init__(self, server: RedisServer, delay: float = 0) -> None:
+        self.server = server
+        """The server of new connections."""
+        self._delay = delay
+
+    async def __aenter__(self) -> Self:
+        self._listener = await asyncio.start_server(self._connect, "127.0.0.1", 0)
+        self.url = f"redis://127.0.0.1:{self._listener.sockets[0].getsockname()[1]}"
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._listener.close()
+
+    async def _connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        port = int(self.server.url.rpartition(":")[2])
+        from_server, to_server = await asyncio.open_connection("127.0.0.1", port)
+        await asyncio.gather(self._forward(reader, to_server), self._forward(from_server, writer))
+
+    async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(OSError), closing(writer):
+            while data := await reader.read(65536):
+                writer.write(data)
+                await writer.drain()
+                await sleep(self._delay)
+
+
+async def test_slow_link_is_no_silence(
+    start_server: Callable[..., RedisServer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "TIMEOUT_SECONDS", 1.0)
+    server = start_server()
+    async with Link(server, delay=0.1) as link:
+        fast, slow = broker_of(server), RedisBroker(link.url, **LIMITS)
+        async with slow.subscribe(["a"], None) as subscription:
+            first = await fast.publish("a", "x" * 1_500_000)
+            second = await fast.publish("a", 2)
+
+            assert [event.id for event in await take(subscription, 2)] == [first, second]
+        async with slow.subscribe(["a"], EARLIEST) as subscription:
+            assert [event.id for event in await take(subscription, 2)] == [first, second]
+        await slow.close()
+        await fast.close()
+
+
+async def test_backlog_of_a_reader_is_read_in_pages(
+    make_broker: MakeBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "PAGE_BYTES", 10_000)
+    publisher, broker = make_broker(), make_broker(buffer=10)
+    async with broker.subscribe(["a"], None) as subscription:
+        batch = [Payload(b'"%s"' % (b"x" * 4000), None)] * 100
+        ids = await publisher.publish_all("a", batch)
+        ids += await publisher.publish_all("b", batch)
+        ids += await publisher.publish_all("a", batch)
+
+        received = await take(subscription, 200)
+    assert [event.id for event in received] == ids[:100] + ids[200:]
+
+
+async def test_reader_that_does_not_advance_fails_the_health_check(
+    make_broker: MakeBroker, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "STALL_SECONDS", 0.2)
+    broker = make_broker()
+    await broker.ping()
+    async with broker.subscribe(["a"], None):
+        await publish(broker, "a", 1)
+        await broker.ping()
+        await redis.xadd(RECENT, {"unknown": "1"})
+
+        with fail_after(TIMEOUT), pytest.raises(Unavailable, match="not delivered"):
+            while True:
+                await broker.ping()
+                await sleep(0.01)
+        await redis.delete(RECENT)
+        with fail_after(TIMEOUT):
+            while True:
+                with suppress(Unavailable):
+                    await broker.ping()
+                    break
+                await sleep(0.01)
+
+
+async def test_connections_to_a_replica_are_opened_anew(
+    start_server: Callable[..., RedisServer]
+) -> None:
+    primary = start_server()
+    broker = broker_of(primary)
+    async with Redis.from_url(primary.url) as redis, broker.subscribe(["a"], None) as subscription:
+        await asyncio.gather(*(broker.publish("a", 0) for _ in range(10)))
+        async with broker.subscribe(["a"], EARLIEST):
+            await take(subscription, 10)
+        before = await ids_of_clients(redis)
+        await redis.replicaof("127.0.0.1", "1")
+
+        with pytest.raises(RedisError):
+            await broker.publish("a", 1)
+        await redis.replicaof("NO", "ONE")
+        await broker.ping()
+        with fail_after(TIMEOUT):
+            while len(before & await ids_of_clients(redis)) > 1:
+                await sleep(0.01)
+        await broker.publish("a", 2)
+
+        assert numbers(await take(subscription, 1)) == [2]
+    await broker.close()
+
+
+async def test_reader_leaves_a_replica_without_its_primary(
+    start_server: Callable[..., RedisServer],
+) -> None:
+    old, new = start_server(), start_server()
+    async with Redis.from_url(old.url) as redis, Redis.from_url(new.url) as new_redis:
+        async with Link(old) as link:
+            broker, other = RedisBroker(link.url, **LIMITS), broker_of(new)
+            async with broker.subscribe(["a"], None) as subscription:
+                await publish(broker, "a", 1)
+                await take(subscription, 1)
+                await new_redis.replicaof("127.0.0.1", old.url.rpartition(":")[2])
+                with fail_after(TIMEOUT):
+                    while not await new_redis.exists(f"{HISTORY}a"):
+                        await sleep(0.01)
+                await new_redis.replicaof("NO", "ONE")
+                await redis.replicaof("127.0.0.1", "1")
+                link.server = new
+                clients: Any = await redis.client_list()
+                for client in clients:
+                    if client["cmd"] not in ("xread", "client|list"):
+                        await redis.client_kill_filter(_id=client["id"])
+
+                await publish(other, "a", 2)
+                with fail_after(TIMEOUT), suppress(RedisError):
+                    await broker.ping()
+                await broker.ping()
+
+                assert numbers(await take(subscription, 1)) == [2]
+            await broker.close()
+            await other.close()
+
+
+async def ids_of_clients(redis: Redis) -> set[str]:
+    clients: Any = await redis.client_list()
+    return {client["id"] for client in clients}
 
 
 async def test_publish_without_response_is_not_repeated() -> None:
@@ -496,6 +655,98 @@ async def test_deleted_topics_are_reset(make_broker: MakeBroker, redis: Redis) -
     for last_event_id, reset in ((first, True), (second, False)):
         async with broker.subscribe(["a"], last_event_id) as subscription:
             assert subscription.reset is reset
+
+
+async def test_bytes_of_history_limit_memory(make_broker: MakeBroker, redis: Redis) -> None:
+    await redis.flushdb()
+    broker = make_broker(history_bytes=4_000_000)
+    before = await used_memory(redis)
+
+    for number in range(3000):
+        await broker.publish(f"user-{number}", "x" * 2000)
+    for number in range(3000):
+        await broker.publish("news", number)
+
+    assert 2_000_000 < await used_memory(redis) - before < 7_000_000
+
+
+async def used_memory(redis: Redis) -> int:
+    info: Any = await redis.info("memory")
+    return int(info["used_memory"])
+
+
+async def test_event_makes_room_for_itself(make_broker: MakeBroker, redis: Redis) -> None:
+    await redis.flushdb()
+    broker = make_broker(history=10_000, history_bytes=2_000_000)
+    await broker.publish_all("small", [Payload(b"1", None)] * 5000)
+
+    await broker.publish("large", "x" * 1_500_000)
+
+    total: Any = await redis.hget(CLOCK, "total")
+    assert float(total) <= 2_000_000
+    assert await redis.xlen(f"{HISTORY}large") == 1
+
+
+async def test_longer_time_of_history_after_restart_is_reset(
+    make_broker: MakeBroker, redis: Redis
+) -> None:
+    short, long = make_broker(history_seconds=0.1), make_broker(history_seconds=3600)
+    first, second = await publish(short, "a", 1, 2)
+    await publish(long, "b", 3)
+    with fail_after(TIMEOUT):
+        while await redis.exists(f"{HISTORY}a"):
+            await sleep(0.01)
+
+    for last_event_id, reset in ((first, True), (second, False)):
+        async with long.subscribe(["a"], last_event_id) as subscription:
+            assert subscription.reset is reset
+    third, *_ = await publish(long, "a", 3)
+    async with long.subscribe(["a"], first) as subscription:
+        assert [event.id for event in await take(subscription, 1)] == [third]
+        assert subscription.reset
+
+
+async def test_older_data_is_noticed_after_a_start_with_an_earlier_clock(
+    make_broker: MakeBroker, redis: Redis
+) -> None:
+    broker = make_broker()
+    await publish(broker, "a", 0)
+    await redis.hset(CLOCK, "life", "9" * 13 + "0" * 8)
+    await publish(broker, "a", 0)
+    await redis.flushdb()
+    kept, lost = await publish(broker, "a", 1, 2)
+    await restore(redis, kept, lost)
+
+    later, *_ = await publish(broker, "a", 3)
+
+    assert life_of(later) != life_of(kept)
+    async with broker.subscribe(["a"], kept) as subscription:
+        assert subscription.reset
+
+
+async def test_data_of_an_earlier_version_starts_again(
+    make_broker: MakeBroker, redis: Redis
+) -> None:
+    broker = make_broker()
+    old, *_ = await publish(broker, "a", 1)
+    await redis.hset(CLOCK, "life", life_of(old)[:13])
+
+    id = await make_broker().publish("a", 2)
+
+    assert ID.fullmatch(id)
+    assert life_of(id) != life_of(old)
+
+
+async def test_data_lost_during_a_replay_fails_it(make_broker: MakeBroker, redis: Redis) -> None:
+    broker = make_broker()
+    for _ in range(30):
+        await broker.publish("a", "x" * 50_000)
+
+    async with broker.subscribe(["a"], EARLIEST) as subscription:
+        await redis.flushdb()
+        with fail_after(TIMEOUT), pytest.raises(EventsLost):
+            while True:
+                await next_events(subscription)
 
 
 async def test_all_keys_but_the_clock_expire(make_broker: MakeBroker, redis: Redis) -> None:

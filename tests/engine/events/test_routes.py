@@ -145,6 +145,31 @@ def test_last_event_id_header_overrides_the_query(
     assert response.status_code == 204
 
 
+def test_query_parameter_of_polyfill_overrides_the_other(
+    client: TestClient, finish: Callable[[str], str]
+) -> None:
+    first = publish(client, "test", 1)
+    done = finish("test")
+
+    resumed = follow(client, f"/events/test?last_event_id={EARLIEST}&lastEventId={first}")
+    over = client.get(f"/events/test?last_event_id={first}&lastEventId={done}")
+    by_header = follow(client, f"/events/test?lastEventId={done}", first)
+
+    assert names(resumed) == names(by_header) == ["ready", "done"]
+    assert over.status_code == 204
+
+
+@pytest.mark.parametrize("blank", [" {}", "{} ", "\t{} \t"])
+def test_blanks_around_last_event_id_are_ignored(
+    client: TestClient, finish: Callable[[str], str], blank: str
+) -> None:
+    done = finish("test")
+
+    response = client.get("/events/test", headers={"Last-Event-ID": blank.format(done)})
+
+    assert response.status_code == 204
+
+
 def test_empty_last_event_id_is_none(client: TestClient, finish: Callable[[str], str]) -> None:
     publish(client, "test", 1)
     finish("test")

@@ -9,9 +9,11 @@ from typing import Literal
 import httpx2
 import pytest
 import uvicorn
-from fastapi import FastAPI
+from fastapi import FastAPI, Request, Response
+from starlette.middleware.base import RequestResponseEndpoint
 
 from streaming_api.streaming import Chunk, StreamResponse
+from streaming_api.streaming.openapi import StreamingAPI
 from streaming_api.streaming.registry import Streams
 
 from .process import TIMEOUT
@@ -41,7 +43,7 @@ async def many_chunks() -> AsyncGenerator[Chunk, None]:
 @pytest.fixture
 def app() -> FastAPI:
     """An application of files, with FastAPI's limit on bodies between it and the server."""
-    app = FastAPI(max_body_size=1000)
+    app = StreamingAPI(max_body_size=1000)
     app.state.streams = Streams(send_timeout=0.05, max_seconds=0, max_per_client=20, grace=10)
 
     @app.get("/broken")
@@ -118,13 +120,23 @@ def test_body_that_is_too_large_returns_413(server: str) -> None:
     assert response.status_code == 413
 
 
+@pytest.mark.parametrize("middleware", [False, True], ids=["plain", "middleware"])
 @pytest.mark.parametrize("http", ["httptools", "h11"])
 @pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
 def test_stalled_reader_loses_its_connection(
-    app: FastAPI, http: Literal["httptools", "h11"], loop: Literal["asyncio", "uvloop"]
+    app: FastAPI,
+    http: Literal["httptools", "h11"],
+    loop: Literal["asyncio", "uvloop"],
+    middleware: bool,
 ) -> None:
     if loop == "uvloop":
         pytest.importorskip("uvloop")
+    if middleware:
+
+        @app.middleware("http")
+        async def pass_on(request: Request, call_next: RequestResponseEndpoint) -> Response:
+            return await call_next(request)
+
     config = uvicorn.Config(app, http=http, loop=loop, log_config=None)
     server = uvicorn.Server(config)
 

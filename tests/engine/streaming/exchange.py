@@ -60,6 +60,9 @@ class Exchange:
         self._disconnected = asyncio.Event()
         self._reading = asyncio.Event()
         self._reading.set()
+        self._stall_after: int | None = None
+        self.waiting = 0
+        """The number of sends that wait for the client."""
         scope: Scope = {
             "type": "http",
             "http_version": version,
@@ -85,7 +88,15 @@ class Exchange:
         return {"type": "http.disconnect"}
 
     async def _send(self, message: Message) -> None:
-        await self._reading.wait()
+        if self._stall_after == 0:
+            self._reading.clear()
+        self.waiting += 1
+        try:
+            await self._reading.wait()
+        finally:
+            self.waiting -= 1
+        if self._stall_after:
+            self._stall_after -= 1
         if not self._disconnected.is_set():
             self.sent.put_nowait(message)
         if message["type"] == "http.response.body" and not message.get("more_body"):
@@ -117,6 +128,15 @@ class Exchange:
     def stall(self) -> None:
         """Read nothing from now on."""
         self._reading.clear()
+
+    def stall_after(self, chunks: int) -> None:
+        """Read nothing after so many more chunks."""
+        self._stall_after = chunks
+
+    def read(self) -> None:
+        """Read again."""
+        self._stall_after = None
+        self._reading.set()
 
     def disconnect(self) -> None:
         """Close the connection."""

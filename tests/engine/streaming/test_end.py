@@ -8,7 +8,7 @@ from fastapi import FastAPI
 from starlette.background import BackgroundTask
 from starlette.types import Receive, Scope, Send
 
-from streaming_api.streaming import Chunk
+from streaming_api.streaming import Chunk, response
 from streaming_api.streaming.registry import SlowReader, Stream
 from streaming_api.streaming.response import LAST_CHUNK, MAX_PIECE, StreamAborted
 
@@ -134,6 +134,56 @@ async def test_large_chunk_is_sent_in_pieces(end_log: EndLog) -> None:
         assert await request.body() == b""
     assert sizes == [MAX_PIECE, MAX_PIECE, 1]
     assert end_log.line == f"stream ended route=/stream lines=7 bytes={size} reason=complete"
+
+
+async def test_silence_of_the_client_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
+    limited: list[object] = []
+    monkeypatch.setattr(response, "limit_silence", lambda *limits: limited.append(limits))
+
+    async with exchange(application(two_chunks, send_timeout=7)) as request:
+        await request.body()
+
+    assert limited == [(None, 7)]
+
+
+@pytest.mark.parametrize("sent", [0, 1, 2])
+async def test_piece_is_not_followed_by_closing_bytes(end_log: EndLog, sent: int) -> None:
+    async def large_chunk() -> AsyncGenerator[Chunk, None]:
+        yield Chunk(b"one\n", 1)
+        await continued.wait()
+        yield Chunk(b"x" * (2 * MAX_PIECE + 1), 1)
+
+    continued = asyncio.Event()
+    app = application(large_chunk, TickerResponse)
+    async with exchange(app) as request:
+        await first_chunk(request)
+        request.stall_after(sent)
+        continued.set()
+        while not request.waiting:
+            await asyncio.sleep(0)
+        app.state.streams.drain()
+        while request.waiting:
+            await asyncio.sleep(0)
+        request.read()
+
+        with pytest.raises(StreamAborted):
+            await request.response
+    assert end_log.line.endswith("reason=shutdown")
+
+
+async def test_large_chunk_is_followed_by_closing_bytes(end_log: EndLog) -> None:
+    async def large_chunk() -> AsyncGenerator[Chunk, None]:
+        yield Chunk(b"x" * (2 * MAX_PIECE + 1), 1)
+        await asyncio.Event().wait()
+
+    app = application(large_chunk, TickerResponse)
+    async with exchange(app) as request:
+        await request.start()
+        for _ in range(3):
+            await request.chunk()
+        app.state.streams.drain()
+
+        assert await request.body() == b"closing: shutdown"
 
 
 async def test_lagging_reader_gets_closing_bytes(end_log: EndLog) -> None:

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable
 
 import pytest
+from fastapi import FastAPI
 from starlette.types import Receive, Scope, Send
 
 from streaming_api.streaming import Chunk
@@ -154,3 +155,12 @@ async def test_clients_without_open_streams_take_no_memory() -> None:
 
     assert not streams._clients
     assert not streams._open
+
+
+@pytest.mark.parametrize(
+    "settings", [{"max_streams": 3, "max_streams_per_client": 2}], indirect=True
+)
+async def test_limits_are_settings(app: FastAPI) -> None:
+    streams: Streams = app.state.streams
+
+    assert (streams.max_streams, streams.max_per_client) == (3, 2)

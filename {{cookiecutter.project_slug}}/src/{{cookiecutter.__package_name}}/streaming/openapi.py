@@ -5,8 +5,12 @@ from typing import Any
 
 from fastapi import FastAPI
 from pydantic import BaseModel
+from starlette.types import Receive, Scope, Send
 
 from .problems import PROBLEM
+
+SERVER_RECEIVE = "server_receive"
+"""The key of a scope for the `receive` of the server."""
 
 
 class FieldError(BaseModel):
@@ -28,6 +32,11 @@ class Problem(BaseModel):
 
 class StreamingAPI(FastAPI):
     """A FastAPI application whose description documents streams and problem documents."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Keep `receive` of the server, which middleware wraps."""
+        scope[SERVER_RECEIVE] = receive
+        await super().__call__(scope, receive, send)
 
     def openapi(self) -> dict[str, Any]:
 #{% if cookiecutter.__uses.tokens %}

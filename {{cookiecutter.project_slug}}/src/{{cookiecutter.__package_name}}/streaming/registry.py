@@ -35,6 +35,8 @@ class Chunk(NamedTuple):
 
     data: bytes
     items: int
+    is_partial: bool = False
+    """Whether the data ends within an item, which the next chunk continues."""
 
 
 class SlowReader(Exception):
@@ -53,6 +55,8 @@ class Stream:
         self.send_timeout = streams.send_timeout
         self.started = False
         """Whether the headers have been sent."""
+        self.is_cut = False
+        """Whether what was sent may end within an item."""
         self.items = 0
         self.bytes = 0
         self.reason: Reason | None = None
@@ -129,6 +133,7 @@ class Stream:
         """Add a chunk that was sent."""
         self.items += chunk.items
         self.bytes += len(chunk.data)
+        self.is_cut = chunk.is_partial
 
 
 @dataclass(eq=False, kw_only=True)

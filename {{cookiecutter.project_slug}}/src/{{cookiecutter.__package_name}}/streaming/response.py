@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import socket
 from collections.abc import AsyncGenerator, Iterator, Mapping
 from contextlib import AsyncExitStack, suppress
 from time import monotonic
@@ -17,6 +18,7 @@ from .generators import ItemFormat
 #{% if cookiecutter.__uses.request_id %}
 from .headers import request_id
 #{% endif %}
+from .openapi import SERVER_RECEIVE
 from .registry import Chunk, Reason, SlowReader, Stream, Streams
 
 logger = logging.getLogger(__name__)
@@ -75,7 +77,8 @@ class StreamResponse(Response):
         streams: Streams = scope["app"].state.streams
         client = scope["client"][0] if scope.get("client") else "unknown"
         with streams.admit(client, endless=self.endless) as stream:
-            stream.connection = connection_of(receive)
+            stream.connection = connection_of(scope, receive)
+            limit_silence(stream.connection, stream.send_timeout)
             try:
                 async with stream.running():
                     await self.send_body(stream, receive, send)
@@ -108,6 +111,7 @@ class StreamResponse(Response):
         await asyncio.sleep(0)
         stream.raise_if_ended()
         for piece in pieces(chunk):
+            stream.is_cut |= piece.is_partial
             try:
                 async with asyncio.timeout(stream.send_timeout):
                     if not stream.started:
@@ -127,13 +131,15 @@ class StreamResponse(Response):
                 raise stream.failure
             detail = "The stream could not be started."
             raise HTTPException(503, detail, RETRY_LATER) from stream.failure
-        closing = self.closing(stream.reason)
+        closing = None if stream.is_cut else self.closing(stream.reason)
         if closing is not None:
             with move_on_after(CLOSE_SECONDS), suppress(Exception):
                 await send({"type": "http.response.body", "body": closing})
                 return
-        if not abort_connection(receive):
+        if stream.connection is None:
             raise stream.failure or StreamAborted(stream.reason)
+        # ASGI has no message for this: what was not sent is discarded.
+        stream.connection.transport.abort()
         # A server that does not know of the disconnect yet reports a return as an error.
         with move_on_after(CLOSE_SECONDS):
             await until_disconnected(receive)
@@ -196,7 +202,7 @@ def pieces(chunk: Chunk) -> Iterator[Chunk]:
     """Yield the parts of a chunk, each of which has the time limit of a send."""
     rest = chunk
     while len(rest.data) > MAX_PIECE:
-        yield Chunk(rest.data[:MAX_PIECE], 0)
+        yield Chunk(rest.data[:MAX_PIECE], 0, is_partial=True)
         rest = Chunk(rest.data[MAX_PIECE:], rest.items)
     yield rest
 
@@ -217,25 +223,20 @@ async def end_on_disconnect(receive: Receive, stream: Stream) -> None:
         stream.end(Reason.CLIENT_DISCONNECT)
 
 
-def connection_of(receive: Receive) -> Any:
+def connection_of(scope: Scope, receive: Receive) -> Any:
     """Return the server's object of a request, which has the `transport`; `None` if unknown.
 
-    uvicorn's `receive` is a method of it; FastAPI's limit on request bodies wraps that in another
-    object of the same shape.
+    uvicorn's `receive` is a method of it. Middleware and FastAPI wrap it.
     """
-    owner: Any = getattr(receive, "__self__", None)
-    while owner is not None and getattr(owner, "transport", None) is None:
-        owner = getattr(getattr(owner, "receive", None), "__self__", None)
-    return owner
+    owner = getattr(scope.get(SERVER_RECEIVE, receive), "__self__", None)
+    return owner if hasattr(owner, "transport") else None
 
 
-def abort_connection(receive: Receive) -> bool:
-    """Close the connection at once and discard what was not sent; return whether it was found.
-
-    ASGI has no message for this.
-    """
-    connection = connection_of(receive)
-    if connection is None:
-        return False
-    connection.transport.abort()
-    return True
+def limit_silence(connection: Any, seconds: float) -> None:
+    """Close the connection to a client that vanishes and acknowledges nothing (Linux)."""
+    # Otherwise TCP repeats what it sent for 15 minutes.
+    milliseconds = min(round(seconds * 1000), 2**31 - 1)
+    with suppress(AttributeError, OSError):
+        connection.transport.get_extra_info("socket").setsockopt(
+            socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, milliseconds
+        )

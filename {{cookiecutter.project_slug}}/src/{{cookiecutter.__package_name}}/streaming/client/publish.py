@@ -1,6 +1,7 @@
 """Publishing events: one, or those in lines of NDJSON."""
 
 import json
+import re
 from collections.abc import Iterator
 from typing import BinaryIO
 
@@ -13,6 +14,7 @@ STDIN = "-"
 MAX_LINES = 100
 """Number of lines in a request."""
 MAX_READ = 64 * 1024
+BATCH_LINE = re.compile(r"body\.line (\d+)")
 
 
 def publish_event(client: httpx2.Client, topic: str, data: str, event: str | None) -> str:
@@ -37,9 +39,15 @@ def publish_lines(client: httpx2.Client, topic: str, stream: BinaryIO) -> Iterat
         try:
             response = post(client, topic, b"\n".join(lines), "application/x-ndjson")
         except ClientError as error:
-            raise ClientError(f"Lines from {first} on were not published: {error}") from error
+            reason = number_lines(str(error), first)
+            raise ClientError(f"Not published from line {first} on: {reason}") from error
         yield from (json.loads(line)["id"] for line in response.text.splitlines())
         first += len(lines)
+
+
+def number_lines(message: str, first: int) -> str:
+    """Return an error of the service, which counts the lines of a batch, with those of stdin."""
+    return BATCH_LINE.sub(lambda found: f"line {first + int(found[1]) - 1}", message)
 
 
 def read_batches(stream: BinaryIO) -> Iterator[list[bytes]]:

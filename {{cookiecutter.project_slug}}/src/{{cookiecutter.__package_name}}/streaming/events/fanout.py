@@ -23,6 +23,8 @@ from .wire import Event, coalesce
 
 SLICE = 250
 """Number of streams to flush before the event loop runs everything else."""
+STEPS = 8
+"""Number of chunks to take or to send before other streams are flushed."""
 
 
 class SendCancelled(Exception):
@@ -126,15 +128,21 @@ class Subscriber:
         """Send what is waiting, unless the client is slow. A failure ends this stream only."""
         self.is_scheduled = False
         try:
-            while self.is_open and not self.sending:
+            for _ in range(STEPS):
+                if not self.is_open or self.sending:
+                    return
                 if self.chunks:
                     self._start_sending(self.chunks.pop())
                 elif self.subscription.is_ready:
                     self._refill()
                 else:
                     return
+            self.schedule()
         except Exception as failure:
             self._fail(failure)
+        except BaseException:
+            self._fail(SendCancelled())
+            raise
 
     def tick(self) -> None:
         """Send a heartbeat if nothing was sent since the last tick."""
@@ -169,6 +177,7 @@ class Subscriber:
     def _start_sending(self, chunk: Chunk) -> None:
         """Send a chunk: in one step, or else in a task."""
         message = body_message(chunk)
+        self.stream.is_cut |= chunk.is_partial
         if not self.steps:
             self._complete_in_task(lambda: self.send(message), chunk)
             return

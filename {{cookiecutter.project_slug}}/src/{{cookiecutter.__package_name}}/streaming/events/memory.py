@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from heapq import merge
-from itertools import islice, takewhile
+from itertools import takewhile
 from operator import attrgetter
 from pathlib import Path
 from secrets import token_hex
@@ -47,8 +47,9 @@ class Topic:
         return self.history[-1].id if self.history else self.lost
 
     def after(self, id: str) -> Iterator[Event]:
-        """Return the events after `id`."""
-        return islice(self.history, bisect_right(self.history, id, key=ID_OF), None)
+        """Yield the events after `id`."""
+        for index in range(bisect_right(self.history, id, key=ID_OF), len(self.history)):
+            yield self.history[index]
 
 
 @dataclass(eq=False, kw_only=True)
@@ -56,7 +57,8 @@ class MemoryBroker(Broker):
     """Keeps `history` events per topic for `history_seconds`, in `history_bytes` for all topics.
 
     An id is the start of the broker, in milliseconds and random, and a sequence number, so that ids
-    of another process are recognized. Topics without events and subscribers take no memory.
+    of another process are recognized. A topic without events and subscribers is forgotten, also one
+    that is finished.
     """
 
     history: int
@@ -146,7 +148,7 @@ class MemoryBroker(Broker):
     async def _store(self, topic: str, payloads: Sequence[Payload], *, last: bool) -> list[str]:
         size = sum(payload.size for payload in payloads)
         async with self._publishing:
-            await self._subscriptions.make_room(topic, len(payloads), size)
+            await self._subscriptions.make_room(len(payloads), size)
             return self._add(topic, payloads, last=last)
 
     def _add(self, topic: str, payloads: Sequence[Payload], *, last: bool) -> list[str]:

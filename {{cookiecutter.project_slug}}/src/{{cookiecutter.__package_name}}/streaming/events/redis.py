@@ -205,8 +205,10 @@ class RedisBroker(Broker):
         """Raise unless Redis can store an event and the events of other processes are read."""
         connections = self._connect()
         with timeout(TIMEOUT_SECONDS):
-            async with dropping_replica(connections.redis):
+            async with connections.leaving_replica():
                 await connections.redis.set(f"{PREFIX}:ping", b"", ex=60)
+        # A reader whose server has less than that notices it: a replica without its primary.
+        await self.look((), None)
         connections.reader.check()
 
     async def close(self) -> None:
@@ -239,8 +241,9 @@ class RedisBroker(Broker):
         """Run a script on a connection of `redis`; return its reply."""
         milliseconds = round(self._history_seconds * 1000)
         shared = (HISTORY, milliseconds, self._known, token_hex(4))
-        async with dropping_replica(redis):
-            run = self._connect().scripts[script]
+        connections = self._connect()
+        async with connections.leaving_replica():
+            run = connections.scripts[script]
             reply: Any = await run(KEYS, [*shared, *arguments], client=redis)
         return reply
 
@@ -406,19 +409,6 @@ def connect(url: str, connections: int, *, patience: float | None = TIMEOUT_SECO
     return Redis.from_pool(BlockingConnectionPool(**options))
 
 
-@asynccontextmanager
-async def dropping_replica(redis: Redis) -> AsyncIterator[None]:
-    """Drop all connections if the server is a replica by now, whose primary is elsewhere."""
-    try:
-        yield
-    except RedisError as error:
-        if "read only replica" in str(error):
-            pool: Any = redis.connection_pool
-            await pool.update_active_connections_for_reconnect()
-            await pool.disconnect(inuse_connections=False)
-        raise
-
-
 class Connections:
     """The connections of an event loop."""
 
@@ -431,6 +421,7 @@ class Connections:
             for name in ("look", "page", "publish", "read")
         }
         self.reader = Reader(broker, connect(url, 1))
+        self._clients = (self.redis, self.replays, self.reader.redis)
         self._starting = asyncio.Lock()
         self._reading: asyncio.Task[None] | None = None
 
@@ -447,8 +438,21 @@ class Connections:
         if self._reading:
             self.reader.stop()
             await self._reading
-        for redis in (self.redis, self.replays, self.reader.redis):
+        for redis in self._clients:
             await redis.aclose()
+
+    @asynccontextmanager
+    async def leaving_replica(self) -> AsyncIterator[None]:
+        """Open new connections once the server is a replica, whose primary is another server."""
+        try:
+            yield
+        except RedisError as error:
+            if "read only replica" in str(error):
+                for redis in self._clients:
+                    pool: Any = redis.connection_pool
+                    await pool.update_active_connections_for_reconnect()
+                    await pool.disconnect(inuse_connections=False)
+            raise
 
 
 class Reader:
@@ -524,7 +528,7 @@ class Reader:
         topic = fields[b"topic"].decode()
         if topic in self.subscriptions:
             event = self._broker.event(id, fields)
-            await self.subscriptions.make_room(topic, 1, event.size)
+            await self.subscriptions.make_room(1, event.size)
             self.subscriptions.push(event, last=fields[b"last"] == b"1")
         self.subscriptions.newest = id
 

@@ -30,6 +30,8 @@ class Subscription:
         """Called when there is something to take."""
         self.read_page: Callable[[], object] = bool
         """Called when the replay needs the next page."""
+        self.is_slow = False
+        """Whether publishers have waited in vain since nothing was waiting."""
         self._open_topics = set(topics)
         self._others = others
         self._replayed = ""
@@ -67,23 +69,20 @@ class Subscription:
     def add_page(self, page: list[Event]) -> None:
         """Add the next page of the replay; an empty one completes it."""
         self._page = page
-        self._is_replaying = bool(page) and not self._failure
+        self._is_replaying = bool(page)
         self.notify()
-
-    def has_room(self, number: int, size: int) -> bool:
-        """Return whether the buffer holds so many more events, or nothing after a failure."""
-        fits = len(self.pending) + number <= self._others.buffer
-        return (fits and self._bytes + size <= MAX_BUFFER_BYTES) or self._failure is not None
 
     def push(self, event: Event, *, last: bool) -> None:
         """Add a newer event; if the buffer is full, the subscription fails with `SlowReader`."""
         if self._failure or event.id <= self._replayed:
             return
-        if self.pending and not self.has_room(1, event.size):
+        self._bytes += event.size
+        if self.pending and (
+            len(self.pending) >= self._others.buffer or self._bytes > MAX_BUFFER_BYTES
+        ):
             self.fail(SlowReader())
             return
         self.pending.append(event)
-        self._bytes += event.size
         if last:
             self._open_topics.discard(event.topic)
         self.notify()
@@ -122,6 +121,7 @@ class Subscription:
             events = first_page(self.pending)
             del self.pending[: len(events)]
             self._bytes -= total_size(events)
+        self.is_slow = self.is_slow and bool(self.pending)
         if events:
             self._sent = events[-1].id
         return events
@@ -144,6 +144,7 @@ class Subscriptions:
         self.lost = ""
         """An id up to which events are lost, of topics without events and subscribers."""
         self._topics: dict[str, set[Subscription]] = {}
+        self._filled = 0.0
 
     def __contains__(self, topic: str) -> bool:
         return topic in self._topics
@@ -161,11 +162,24 @@ class Subscriptions:
                 if not self._topics[topic]:
                     del self._topics[topic]
 
-    async def make_room(self, topic: str, number: int, size: int) -> None:
-        """Let subscribers take what waits for them, if so many more events do not fit."""
+    def __iter__(self) -> Iterator[Subscription]:
+        return iter({each for some in self._topics.values() for each in some})
+
+    async def make_room(self, number: int, size: int) -> None:
+        """Let subscribers take what waits for them, once for as many events as a buffer holds.
+
+        Subscribers that do not catch up are slow, and publishers do not wait for them again.
+        """
+        added = max(number / self.buffer, size / MAX_BUFFER_BYTES)
+        self._filled += added
+        if self._filled <= 1:
+            return
+        self._filled = added
+        behind = [each for each in self if each.pending and not each.is_slow]
+        for each in behind:
+            each.is_slow = True
         for _ in range(CATCH_UP_STEPS):
-            followers = self._topics.get(topic, ())
-            if not any(each.pending and not each.has_room(number, size) for each in followers):
+            if not any(each.pending for each in behind):
                 return
             await asyncio.sleep(0.001)
 
@@ -177,7 +191,7 @@ class Subscriptions:
 
     def fail(self, failure: Exception) -> None:
         """Let all subscriptions fail."""
-        for subscription in {each for some in self._topics.values() for each in some}:
+        for subscription in self:
             subscription.fail(failure)
 
 

@@ -114,21 +114,21 @@ class Event:
         return encode_event(data, name=self.name, id=self.id)
 
 
-def coalesce(events: Sequence[Event], *, multiplexed: bool) -> Iterator[tuple[bytes, int]]:
+def coalesce(events: Sequence[Event], *, multiplexed: bool) -> Iterator[tuple[bytes, int, bool]]:
     """Yield the bytes of `events` in pieces of up to `MAX_CHUNK`, with their numbers of events.
 
-    A larger event has several pieces, of which the last one counts.
+    A larger event has several pieces, of which the last one counts and the others are partial.
     """
     pieces: list[bytes] = []
     size = 0
     for event in events:
         encoded = event.encode(multiplexed=multiplexed)
         if pieces and size + len(encoded) > MAX_CHUNK:
-            yield b"".join(pieces), len(pieces)
+            yield b"".join(pieces), len(pieces), False
             pieces, size = [], 0
         last = (len(encoded) - 1) // MAX_CHUNK * MAX_CHUNK
         for start in range(0, last, MAX_CHUNK):
-            yield encoded[start : start + MAX_CHUNK], 0
+            yield encoded[start : start + MAX_CHUNK], 0, True
         pieces.append(encoded[last:])
         size += len(encoded) - last
-    yield b"".join(pieces), len(pieces)
+    yield b"".join(pieces), len(pieces), False

@@ -122,12 +122,13 @@ def primary_key(source: Source, relation: Any) -> Sequence[sa.ColumnElement[Any]
 
 
 def column_names(source: Source) -> list[str]:
-    """Return the names of columns: for an expression without a label its SQL, or nothing."""
+    """Return the names of columns."""
     columns = source.c if isinstance(source, sa.FromClause) else source.selected_columns
     return list(map(column_name, columns))
 
 
 def column_name(column: sa.ColumnElement[Any]) -> str:
+    """Return the name of a column; for an expression without a label its SQL, or nothing."""
     if isinstance(column, NamedColumn):
         # In a subquery an expression without a label has a name that SQLAlchemy makes.
         return "" if isinstance(column.name, _anonymous_label) else str(column.name)
