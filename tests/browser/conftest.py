@@ -77,6 +77,7 @@ def service(project: Project, tmp_path_factory: pytest.TempPathFactory) -> Itera
     # All tests have one address, and a browser closes a stream with a delay.
     many = {"MAX_STREAMS_PER_CLIENT": "1000"}
     with Restartable(project, tmp_path_factory.mktemp("service"), **many).running() as service:
+        service.seed()
         yield service
 
 

@@ -42,6 +42,7 @@ def figure(panel: Locator, name: str) -> Locator:
 def endless_service(project: Project, tmp_path: Path) -> Iterator[Restartable]:
     """Run a service whose exports do not end after row 989 until they are interrupted."""
     with Restartable(project, tmp_path, SHUTDOWN_GRACE_SECONDS="0.1").running() as service:
+        service.seed()
         for table in ("items", "users"):
             service.alter(f"ALTER TABLE {table} RENAME TO {table}_before")
             service.alter(ENDLESS.format(table=table))
@@ -215,6 +216,7 @@ def test_cells_with_line_breaks_quotes_and_markup_are_shown_as_text(
 ) -> None:
     awkward = 'two\r\nlines, "quoted" <b>'
     with Restartable(project, tmp_path).running() as service:
+        service.seed()
         service.alter("UPDATE users SET name = ?, email = '' WHERE id = 2", awkward)
         console = visit(service.url)
         console.open()

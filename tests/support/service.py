@@ -80,6 +80,11 @@ class Restartable:
         finally:
             self.stop()
 
+    def seed(self) -> None:
+        """Write a thousand rows into each table."""
+        arguments = ("seed", "--yes", "--rows", "1000")
+        self._project.run(self._project.slug, *arguments, env=self._settings)
+
     def alter(self, statement: str, *parameters: object) -> None:
         """Run a statement that changes the SQLite file."""
         with closing(sqlite3.connect(self.database)) as connection, connection:
