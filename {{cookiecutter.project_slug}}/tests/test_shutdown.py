@@ -24,6 +24,8 @@ PATHS = [
 #{% endif %}
 ]
 
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGTERM")
+
 
 @pytest.fixture
 def process() -> Iterator[subprocess.Popen[str]]:

@@ -1,7 +1,6 @@
 """Downloading exports by the command line: complete, or resumable."""
 
 import os
-import pty
 import stat
 import subprocess
 import sys
@@ -530,11 +529,12 @@ def test_unavailable_service_is_named_in_one_line(run: Run, file: Path, part: Pa
     assert not part.exists()
 
 
+@pytest.mark.skipif(not hasattr(os, "openpty"), reason="needs a pseudo-terminal")
 @pytest.mark.parametrize("is_terminal", [True, False])
 def test_progress_is_shown_on_a_terminal_only(
     start: Start, tmp_path: Path, is_terminal: bool
 ) -> None:
-    master, slave = pty.openpty()
+    master, slave = os.openpty()
 
     with (
         os.fdopen(master, "rb", buffering=0) as screen,
