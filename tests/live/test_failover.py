@@ -1,5 +1,8 @@
 """Failover: two replicas behind nginx, with events in Redis, while each part goes down.
 
+The link to Redis is slow and cut for a while; other clients stall or read slowly, and some events
+are large or invalid.
+
 `FAILOVER=100x5000` runs the test with 100 clients and 5,000 events.
 """
 
@@ -21,6 +24,7 @@ import pytest
 from httpx_sse import ServerSentEvent, aconnect_sse
 
 from support.connection import TransferFailed
+from support.faults import Link, faults
 from support.follower import Event, Follower
 from support.process import beside, listener
 from support.project import Bake, Project
@@ -30,8 +34,13 @@ from support.tools import free_port, require
 CLIENTS, EVENTS = map(int, os.environ.get("FAILOVER", "12x500").split("x"))
 TOPICS = ["fail-a", "fail-b", "fail-c"]
 PATH = f"/events/{TOPICS[0]}?topic={TOPICS[1]}&topic={TOPICS[2]}"
+LARGE = 100
+"""One event of so many has `PADDING`."""
+PADDING = "x" * 200_000
 PACE = 0.01
 """Seconds from one event to the next."""
+FAULT = 1.0
+"""Seconds for which the link to Redis is slow or cut."""
 RETRY = 0.05
 """Seconds between attempts."""
 PATIENCE = 120 + EVENTS / 20
@@ -97,9 +106,11 @@ class Publisher:
     async def publish(self, client: httpx.AsyncClient, number: int, **more: str) -> None:
         """Publish one number."""
         topic = TOPICS[number % len(TOPICS)]
+        large = {"number": number, "padding": PADDING}
+        data = large if number % LARGE == 1 else number
         while True:
             try:
-                response = await client.post(f"/events/{topic}", json={"data": number} | more)
+                response = await client.post(f"/events/{topic}", json={"data": data} | more)
             except httpx.TransportError:
                 self.doubtful.add(number)
             else:
@@ -128,6 +139,8 @@ class Site:
 
     port: int
     redis: Machine
+    link: Link
+    """The link of the replicas to Redis."""
     replicas: list[Machine]
     replica_ports: list[int]
     env: dict[str, str]
@@ -145,7 +158,6 @@ async def site(project: Project, folder: Path, *redis_options: str) -> AsyncIter
     ports = [free_port() for _ in range(2)]
     redis_port, port = free_port(), free_port()
     env = {
-        "REDIS_URL": f"redis://127.0.0.1:{redis_port}/0",
         "MAX_STREAMS_PER_CLIENT": str(CLIENTS * 10),
         "EVENT_HISTORY": str(EVENTS * 2),
         "SUBSCRIBER_BUFFER": str(EVENTS * 2),
@@ -183,11 +195,13 @@ async def site(project: Project, folder: Path, *redis_options: str) -> AsyncIter
     }
     proxy = nginx(project.read("deploy/nginx.conf"), replacements, port=port, folder=folder)
     async with asyncio.timeout(PATIENCE), AsyncExitStack() as stack:
+        link = await stack.enter_async_context(Link(redis_port))
+        env["REDIS_URL"] = f"redis://127.0.0.1:{link.port}/0"
         for machine in (redis, *replicas):
             stack.push_async_callback(machine.down)
             await machine.up()
         await stack.enter_async_context(beside(proxy))
-        yield Site(port, redis, replicas, ports, env)
+        yield Site(port, redis, link, replicas, ports, env)
 
 
 @dataclass(frozen=True)
@@ -207,14 +221,18 @@ async def fail_over(project: Project, folder: Path, *redis_options: str) -> Outc
         one, other = running.replicas
         # The second time the replica is stopped gracefully.
         back = partial(one.up, stop=signal.SIGTERM)
+        slow, cut = partial(running.link.slow, FAULT), partial(running.link.cut, FAULT)
         publisher = Publisher(f"http://127.0.0.1:{running.port}")
-        async with asyncio.TaskGroup() as tasks:
+        async with faults(running.port, PATH, CLIENTS // 10 + 1), asyncio.TaskGroup() as tasks:
             for client in clients:
                 tasks.create_task(client.follow_all(running.port))
             for client in clients:
                 await client.ready.wait()
             await publisher.publish_all(
-                [one.down, back, other.down, other.up, one.down, one.up, running.restart_redis]
+                [
+                    *(one.down, back, slow, other.down, other.up),
+                    *(cut, one.down, one.up, running.restart_redis),
+                ]
             )
     publisher.stored.sort()
     return Outcome(clients, publisher, monotonic() - start)

@@ -1,6 +1,7 @@
 """Clients that disconnect at random while events are published and the server restarts.
 
-`SOAK=200x10000` runs the test with 200 clients and 10,000 events.
+Meanwhile other clients stall or read slowly, some events are large or invalid, and the clock of the
+server is set forward and back. `SOAK=200x10000` runs the test with 200 clients and 10,000 events.
 """
 
 import asyncio
@@ -13,6 +14,7 @@ from time import monotonic
 import httpx
 
 from support.connection import TransferFailed
+from support.faults import SteppedClock, faults, running
 from support.follower import Event, Follower
 from support.process import beside, listener
 from support.project import Project
@@ -25,6 +27,9 @@ TOPICS = ["soak-a", "soak-b", "soak-c"]
 PATH = f"/events/{TOPICS[0]}?topic={TOPICS[1]}&topic={TOPICS[2]}"
 PUBLISHERS = 4
 SEED = 3
+LARGE = 100
+"""One event of so many has `PADDING`."""
+PADDING = "x" * 200_000
 PATIENCE = 120 + CLIENTS * EVENTS / 1000
 """Time limit of the test in seconds."""
 
@@ -74,7 +79,9 @@ async def publish(url: str, numbers: Sequence[int], *, last: bool) -> list[Event
 
     async def post(client: httpx.AsyncClient, number: int, **more: str) -> None:
         topic = TOPICS[number % len(TOPICS)]
-        response = await client.post(f"/events/{topic}", json={"data": number} | more)
+        large = {"number": number, "padding": PADDING}
+        data = large if number % LARGE == 1 else number
+        response = await client.post(f"/events/{topic}", json={"data": data} | more)
         assert response.status_code == 201
         published.append((response.json()["id"], topic, number))
 
@@ -92,17 +99,24 @@ async def publish(url: str, numbers: Sequence[int], *, last: bool) -> list[Event
 async def soak(project: Project, folder: Path) -> tuple[list[Client], list[list[Event]]]:
     """Run the server several times; return the clients, and the events of each run."""
     port = free_port()
+    clock = SteppedClock(folder)
     env = {
         "DATABASE_URL": f"sqlite:///{folder}/soak.db",
         "PORT": str(port),
         "MAX_STREAMS_PER_CLIENT": str(CLIENTS * 100),
         "EVENT_HISTORY": str(EVENTS),
+        "SEND_TIMEOUT_SECONDS": "5",
         "SHUTDOWN_GRACE_SECONDS": "3",
+        **clock.env,
     }
-    running = asyncio.Event()
-    clients = [Client(number, running) for number in range(CLIENTS)]
+    is_running = asyncio.Event()
+    clients = [Client(number, is_running) for number in range(CLIENTS)]
     runs: list[list[Event]] = []
-    async with asyncio.timeout(PATIENCE), asyncio.TaskGroup() as tasks:
+    async with (
+        asyncio.timeout(PATIENCE),
+        faults(port, PATH, CLIENTS // 10),
+        asyncio.TaskGroup() as tasks,
+    ):
         following = [tasks.create_task(client.follow_all(port)) for client in clients]
         for number in range(RUNS):
             server = listener(
@@ -113,16 +127,17 @@ async def soak(project: Project, folder: Path) -> tuple[list[Client], list[list[
                 env=env,
             )
             async with beside(server):
-                running.set()
+                is_running.set()
                 # All clients have a first stream before the first event.
                 for client in clients:
                     await client.ready.wait()
                 last = number == RUNS - 1
                 data = range(EVENTS)[number * EVENTS // RUNS : (number + 1) * EVENTS // RUNS]
-                runs.append(await publish(f"http://127.0.0.1:{port}", data, last=last))
+                with running(asyncio.ensure_future(clock.step(Random(SEED)))):
+                    runs.append(await publish(f"http://127.0.0.1:{port}", data, last=last))
                 if last:
                     await asyncio.wait(following)
-                running.clear()
+                is_running.clear()
     return clients, runs
 
 

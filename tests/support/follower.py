@@ -6,7 +6,7 @@ import json
 from support.connection import Connection
 
 Event = tuple[str, str, int]
-"""The id of an event, its topic and its data, a number."""
+"""The id of an event, its topic and its number: its data, or a part of it."""
 
 
 class Follower:
@@ -75,5 +75,7 @@ class Follower:
         else:
             assert name in (None, "last")
             datum = json.loads(fields["data"])
-            self.seen[-1].append((fields["id"], datum["topic"], datum["data"]))
+            data = datum["data"]
+            number = data["number"] if isinstance(data, dict) else data
+            self.seen[-1].append((fields["id"], datum["topic"], number))
         return name == "last"

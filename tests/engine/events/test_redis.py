@@ -305,6 +305,31 @@ async def test_flush_fails_subscriptions_without_events(
         await expect_loss(subscription)
 
 
+async def test_page_of_a_new_life_does_not_end_it(
+    make_broker: MakeBroker, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broker, other = make_broker(), make_broker()
+    run, reads = broker.run, asyncio.Event()
+
+    async def run_later(script: str, *arguments: Any) -> Any:
+        if script == "read":
+            await reads.wait()
+        return await run(script, *arguments)
+
+    async with broker.subscribe(["a"], None) as subscription:
+        monkeypatch.setattr(broker, "run", run_later)
+        await publish(other, "a", 0)
+        await take(subscription, 1)
+        await redis.flushdb()
+        ids = await publish(other, "a", 1, 2, 3)
+        reads.set()
+        await expect_loss(subscription)
+
+        later = await broker.publish("a", 4)
+
+    assert len({life_of(id) for id in (*ids, later)}) == 1
+
+
 @pytest.mark.parametrize("published", [[], [1]])
 async def test_gap_in_numbers_fails_subscriptions(
     make_broker: MakeBroker, redis: Redis, monkeypatch: pytest.MonkeyPatch, published: list[int]

@@ -504,8 +504,11 @@ class Reader:
         page = [(id, fields_of(fields)) for id, fields in reply[2]]
         self._broker.learn(newest)
         self.subscriptions.lost = lost
-        if life_of(newest) != life_of(position) or (not page and newest > position):
+        is_other_life = life_of(newest) != life_of(position)
+        if is_other_life or (not page and newest > position):
             self._skip_to(newest)
+        if is_other_life:
+            return
         for id, fields in page or await self._wait():
             await self._deliver_entry(f"{fields[b'life'].decode()}-{id.decode()}", fields)
 
