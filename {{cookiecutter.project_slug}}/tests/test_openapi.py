@@ -131,7 +131,7 @@ def test_errors_are_documented_as_problems(create_app: Callable[[Settings], Fast
 
 
 def test_every_schema_reference_resolves(document: dict[str, Any]) -> None:
-    names = set(re.findall(r"#/components/schemas/(\w+)", str(document)))
+    names = set(re.findall(r"#/components/schemas/([\w.-]+)", str(document)))
 
     assert "Problem" in names
     assert names <= document["components"]["schemas"].keys()

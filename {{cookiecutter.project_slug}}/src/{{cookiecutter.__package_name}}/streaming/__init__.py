@@ -42,6 +42,9 @@ from .exports.export import Export as Export
 #{% if cookiecutter.__uses.ndjson %}
 from .exports.ndjson import NDJSONResponse as NDJSONResponse
 #{% endif %}
+#{% if cookiecutter.__uses.exports %}
+from .exports.response import ExportResponse as ExportResponse
+#{% endif %}
 from .openapi import retry_later as retry_later
 from .openapi import stream_responses as stream_responses
 from .registry import Chunk as Chunk
