@@ -37,6 +37,7 @@ http {{
     listen 127.0.0.1:{port};
     location /api/ {{
       proxy_pass http://127.0.0.1:{service_port}/;
+      proxy_http_version 1.1;
       proxy_set_header Host $http_host;
       proxy_buffering off;
     }}
@@ -68,6 +69,8 @@ def variant(
     folder = tmp_path_factory.mktemp("variant")
     project = install(bake, folder, **VARIANTS[request.param])
     with Restartable(project, folder).running() as service:
+        if (project.package_path / "samples.py").exists():
+            service.seed()
         yield request.param, service
 
 
@@ -169,12 +172,14 @@ def test_console_behind_a_prefix_stays_inside_it(
 ) -> None:
     service_port, port = free_port(), free_port()
     uvicorn = (project.python, "-m", "uvicorn", f"{project.package}.main:app")
+    env = {"DATABASE_URL": f"sqlite:///{tmp_path / 'prefix.db'}"}
+    project.run(project.slug, "seed", "--yes", "--rows", "1000", env=env)
     serve = listener(
         *(*uvicorn, "--root-path", "/api", "--port", str(service_port)),
         port=service_port,
         cwd=project.path,
         log=tmp_path / "log",
-        env={"DATABASE_URL": f"sqlite:///{tmp_path / 'prefix.db'}"},
+        env=env,
     )
     config = PREFIX_PROXY.format(port=port, service_port=service_port)
     with serve, nginx(config, {}, port=port, folder=tmp_path):
