@@ -325,36 +325,56 @@ def test_nginx_uses_recovered_replicas_at_once(project: Project, tmp_path: Path)
     assert healthy == [200, 201] * 20
 
 
-def test_killed_job_leaves_its_topic_open(project: Project, tmp_path: Path) -> None:
-    async def kill() -> tuple[list[ServerSentEvent], list[ServerSentEvent]]:
-        """Follow a job of a replica that is killed at the other, then resume after an event."""
+def test_run_of_killed_replica_is_ended_by_another(project: Project, tmp_path: Path) -> None:
+    async def kill() -> tuple[list[ServerSentEvent], str, float]:
+        """Follow a run of a replica that is killed at the other, to its end."""
         async with (
             site(project, tmp_path) as running,
             httpx.AsyncClient(timeout=PATIENCE) as client,
         ):
             one, other = (f"http://127.0.0.1:{port}" for port in running.replica_ports)
-            job = await client.post(f"{one}/jobs", json={"steps": 1_000_000, "interval": PACE})
-            topic = f"{other}/events/{job.json()['topic']}"
-            async with aconnect_sse(client, "GET", f"{other}{job.headers['location']}") as source:
+            run = await client.post(f"{one}/runs", json={"steps": 1_000_000, "interval": PACE})
+            path = f"/events/{run.json()['topic']}?last_event_id=earliest"
+            async with aconnect_sse(client, "GET", other + path) as source:
                 events = source.aiter_sse()
                 followed = [await anext(events) for _ in range(10)]
                 await running.replicas[0].down()
-                published = await client.post(topic, json={"data": "afterwards"})
-                assert published.status_code == 201
-                while followed[-1].id != published.json()["id"]:
-                    followed.append(await anext(events))
-            after = {"Last-Event-ID": followed[1].id}
-            async with aconnect_sse(client, "GET", topic, headers=after) as source:
-                events = source.aiter_sse()
-                resumed = [await anext(events) for _ in followed[1:]]
-            return followed, resumed
+                killed = monotonic()
+                # `httpx_sse` returns heartbeats as events without data.
+                followed += [event async for event in events if event.data]
+                seconds = monotonic() - killed
+            status = await client.get(other + run.headers["location"])
+            return followed, status.json()["status"], seconds
 
-    followed, resumed = asyncio.run(kill())
+    (_, *counts, last), status, seconds = asyncio.run(kill())
 
-    _, *counts, last = followed
     assert [json.loads(event.data)["count"] for event in counts] == list(range(len(counts)))
-    assert json.loads(last.data) == "afterwards"
-    assert {event.event for event in (*counts, last)} == {"message"}  # no `done`, no `stream-error`
-    assert [(event.id, event.data) for event in resumed[1:]] == [
-        (event.id, event.data) for event in followed[2:]
-    ]
+    assert (last.event, status) == ("stream-error", "failed")
+    assert seconds < 60
+
+
+@pytest.mark.parametrize("interval", [PACE, 3600])
+def test_run_is_stopped_at_another_replica(
+    project: Project, tmp_path: Path, interval: float
+) -> None:
+    async def stop() -> tuple[ServerSentEvent, float]:
+        """Start a run at one replica, and stop it at the other; return its last event."""
+        async with (
+            site(project, tmp_path) as running,
+            httpx.AsyncClient(timeout=PATIENCE) as client,
+        ):
+            one, other = (f"http://127.0.0.1:{port}" for port in running.replica_ports)
+            body = {"steps": 1_000_000, "interval": interval}
+            run = await client.post(f"{one}/runs", json=body)
+            path = f"/events/{run.json()['topic']}?last_event_id=earliest"
+            async with aconnect_sse(client, "GET", other + path) as source:
+                asked = monotonic()
+                stopped = await client.delete(other + run.headers["location"])
+                assert stopped.status_code == 204
+                *_, last = [event async for event in source.aiter_sse()]
+                return last, monotonic() - asked
+
+    last, seconds = asyncio.run(stop())
+
+    assert (last.event, json.loads(last.data)) == ("done", {"done": True, "status": "stopped"})
+    assert seconds < 3

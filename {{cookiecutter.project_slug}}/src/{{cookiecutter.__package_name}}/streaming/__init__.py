@@ -13,7 +13,6 @@ from .access.tokens import Scope as Scope
 #{% if cookiecutter.__uses.sse %}
 from .events.broker import EARLIEST as EARLIEST
 from .events.broker import TopicFinished as TopicFinished
-from .events.jobs import Jobs as Jobs
 #{% if cookiecutter.__uses.memory %}
 from .events.memory import open_broker as open_broker
 #{% endif %}

@@ -92,13 +92,17 @@ class RunningGenerator:
         self._taken.set()
         return taken
 
-    async def close(self) -> None:
-        """Close the generator where it runs. Raises its exception."""
+    def stop(self) -> None:
+        """Cancel the generator, once: its cleanup is not cancelled."""
+        if isinstance(self._end, asyncio.Task) and not self._closing:
+            self._end.cancel()
         self._closing = True
         self.limit = 0
         self._taken.set()
-        if isinstance(self._end, asyncio.Task):
-            self._end.cancel()
+
+    async def close(self) -> None:
+        """Close the generator where it runs. Raises its exception."""
+        self.stop()
         await asyncio.wait([self._end])
         if not self._end.cancelled():
             self._end.result()
@@ -128,7 +132,7 @@ class RunningTask(RunningGenerator):
                     while len(self._waiting) >= self.limit or (
                         self._waiting and monotonic() > deadline
                     ):
-                        await self._until_taken(generator)
+                        await self._pause(generator)
                         deadline = monotonic() + BUSY_SECONDS
         except asyncio.CancelledError:
             if self._closing:
@@ -141,13 +145,13 @@ class RunningTask(RunningGenerator):
         self._waiting.append(item)
         self._arrived.set()
 
-    async def _until_taken(self, generator: AsyncGenerator[Any, None]) -> None:
-        """Wait until items are taken. A cancellation in between is raised at the `yield`."""
+    async def _pause(self, generator: AsyncGenerator[Any, None]) -> None:
+        """Wait for room, or let other tasks run. A cancellation is raised at the `yield`."""
         if self._closing:
             raise asyncio.CancelledError
         self._taken.clear()
         try:
-            await self._taken.wait()
+            await (self._taken.wait() if len(self._waiting) >= self.limit else asyncio.sleep(0))
         except asyncio.CancelledError as cancelled:
             self._add(await generator.athrow(cancelled))
 

@@ -141,7 +141,8 @@ class TopicStreamResponse(EventStreamResponse):
 
     def closing(self, reason: Reason | None) -> bytes | None:
         """Return when to reconnect, unless the stream failed."""
-        if reason in (Reason.SLOW_READER, Reason.ERROR):
+        is_cut = reason is Reason.SHUTDOWN and not self.endless
+        if is_cut or reason in (Reason.SLOW_READER, Reason.ERROR):
             return super().closing(reason)
         # Jitter: otherwise all clients of a server that shuts down reconnect at the same time.
         return b"retry: %d\n\n" % (RETRY_MILLISECONDS // 2 + randbelow(RETRY_MILLISECONDS * 2))

@@ -13,7 +13,6 @@ from ..access.tokens import Scope
 from ..openapi import stream_responses
 from ..routes import StreamRoute
 from .broker import EARLIEST, Broker
-from .fanout import Fanout
 from .response import TopicStreamResponse
 from .wire import EVENT_NAME, RESERVED_NAMES, TOPIC
 
@@ -130,5 +129,16 @@ async def stream_events(
     resume_after = next((id.strip(" \t") for id in ids if id and not id.isspace()), None)
     if await broker.is_over(topics, resume_after):
         return Response(status_code=204)
-    fanout: Fanout = request.app.state.fanout
-    return TopicStreamResponse(broker, fanout, topics, resume_after)
+    return follow(request, broker, topics, resume_after)
+
+
+def follow(
+    request: Request, broker: Broker, topics: Sequence[str], resume_after: str | None
+) -> TopicStreamResponse:
+    """Return the stream of the events after `resume_after`."""
+    response = TopicStreamResponse(broker, request.app.state.fanout, topics, resume_after)
+#{% if cookiecutter.__uses.memory %}
+    # No other process has the events of a run: on shutdown its streams end with it.
+    response.endless = not request.app.state.runs.are_running(topics)
+#{% endif %}
+    return response
