@@ -136,10 +136,11 @@ def follow(
     request: Request, broker: Broker, topics: Sequence[str], resume_after: str | None
 ) -> TopicStreamResponse:
     """Return the stream of the events after `resume_after`."""
-    state = request.app.state
-    response = TopicStreamResponse(broker, state.fanout, topics, resume_after)
 #{% if cookiecutter.__uses.memory %}
+    response = TopicStreamResponse(broker, request.app.state.fanout, topics, resume_after)
     # No other process has the events of a run: on shutdown its streams end with it.
-    response.endless = not state.runs.are_running(topics)
-#{% endif %}
+    response.endless = not request.app.state.runs.are_running(topics)
     return response
+#{% else %}
+    return TopicStreamResponse(broker, request.app.state.fanout, topics, resume_after)
+#{% endif %}
