@@ -14,7 +14,7 @@ from contextvars import Context, copy_context
 from dataclasses import dataclass, field
 from typing import Any
 
-from starlette.types import Message, Send
+from starlette.types import Send
 
 from ..registry import Chunk, Reason, SlowReader, Stream
 from ..response import LAST_CHUNK, body_message
@@ -230,28 +230,6 @@ class Subscriber:
             self.stream.end(Reason.SLOW_READER)
         else:
             self.stream.end(Reason.ERROR, failure)
-
-
-class ObservedSend:
-    """A `send` that records whether it ever had to wait, and so needs a task."""
-
-    def __init__(self, send: Send) -> None:
-        self.waited = False
-        self._send = send
-
-    async def __call__(self, message: Message) -> None:
-        """Send `message`."""
-        sending = self._send(message)
-        if not isinstance(sending, Coroutine):
-            self.waited = True
-            await sending
-            return
-        try:
-            awaited = sending.send(None)
-        except StopIteration:
-            return
-        self.waited = True
-        await resume(sending, awaited)
 
 
 @types.coroutine

@@ -541,4 +541,5 @@ class Reader:
     def _skip_to(self, position: str) -> None:
         """Continue at `position`; streams fail, and their clients resume from history."""
         self.subscriptions.newest = position
-        self.subscriptions.fail(EventsLost("Redis lost events; reconnect to resume."))
+        for subscription in self.subscriptions:
+            subscription.fail(EventsLost("Redis lost events; reconnect to resume."))

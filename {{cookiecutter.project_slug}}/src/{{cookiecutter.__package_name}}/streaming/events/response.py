@@ -1,5 +1,6 @@
 """The responses that stream events to a browser's `EventSource` or any other client."""
 
+import asyncio
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from secrets import randbelow
 from types import UnionType
@@ -9,7 +10,7 @@ import msgspec
 from anyio import CancelScope
 from fastapi.sse import _SSE_EVENT_SCHEMA, ServerSentEvent, _check_id_valid, format_sse_event
 from pydantic import GetJsonSchemaHandler, TypeAdapter
-from starlette.types import Receive, Send
+from starlette.types import Message, Receive, Send
 
 from ..generators import ItemFormat, Items, encoded
 #{% if cookiecutter.__uses.request_id %}
@@ -19,7 +20,7 @@ from ..lines import escape_line_separators
 from ..registry import Chunk, Reason, Stream
 from ..response import ItemsResponse, until_disconnected
 from .broker import Broker
-from .fanout import Fanout, ObservedSend, Subscriber
+from .fanout import Fanout, Subscriber
 from .subscription import Subscription
 from .wire import (
     HEARTBEAT,
@@ -150,9 +151,17 @@ class TopicStreamResponse(EventStreamResponse):
     async def send_body(self, stream: Stream, receive: Receive, send: Send) -> None:
         """Send `ready`, then leave the events to the fan-out until the client disconnects."""
         async with self._broker.subscribe(self._topics, self._last_event_id) as subscription:
-            observed = ObservedSend(send)
-            await self.send_chunk(stream, observed, Chunk(opening(self._topics, subscription), 0))
-            steps = not observed.waited
+            waited = asyncio.Event()
+
+            async def observed_send(message: Message) -> None:
+                # The event loop runs the callback only if `send` has to wait.
+                callback = asyncio.get_running_loop().call_soon(waited.set)
+                await send(message)
+                callback.cancel()
+
+            chunk = Chunk(opening(self._topics, subscription), 0)
+            await self.send_chunk(stream, observed_send, chunk)
+            steps = not waited.is_set()
             subscriber = Subscriber(self._fanout, self._topics, subscription, stream, send, steps)
             try:
                 with self._fanout.serving(subscriber):

@@ -87,11 +87,6 @@ def encode_ready(data: bytes, *, id: str | None, retry: int) -> bytes:
     return b"retry: %d\nevent: ready\ndata: %s\n%s\n" % (retry, data, tail.encode())
 
 
-def encode_position(id: str) -> bytes:
-    """Return a heartbeat that changes the `Last-Event-ID` of the client, and is no event."""
-    return b": heartbeat\nid: %s\n\n" % id.encode()
-
-
 @dataclass(frozen=True, slots=True, weakref_slot=True)
 class Event:
     """A published event; `data` is JSON on one line."""
