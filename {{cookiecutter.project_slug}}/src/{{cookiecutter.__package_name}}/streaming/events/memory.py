@@ -116,9 +116,6 @@ class MemoryBroker(Broker):
     async def ping(self) -> None:
         """Return: memory is always available."""
 
-    async def close(self) -> None:
-        """Return: there is nothing to release."""
-
     def _is_known(self, id: str) -> bool:
         known = ID.fullmatch(id) and id.startswith(self._life)
         return bool(known) and id <= self._subscriptions.newest
@@ -142,31 +139,28 @@ class MemoryBroker(Broker):
                 raise SlowReader
 
     async def _store(self, topic: str, payloads: Sequence[Payload], *, last: bool) -> list[str]:
-        size = sum(payload.size for payload in payloads)
         async with self._publishing:
+            size = sum(payload.size for payload in payloads)
             await self._subscriptions.make_room(len(payloads), size)
-            return self._add(topic, payloads, last=last)
-
-    def _add(self, topic: str, payloads: Sequence[Payload], *, last: bool) -> list[str]:
-        self._evict()
-        stored = self._topic(topic)
-        if stored.finished:
-            raise TopicFinished(topic)
-        stored.finished = last
-        ids: list[str] = []
-        for payload in payloads:
-            self._published += 1
-            event = Event(f"{self._life}-{self._published:012}", topic, *payload)
-            ids.append(event.id)
-            stored.history.append(event)
-            self._events[event.id] = self.clock(), event
-            self._bytes += event.size
-            self._subscriptions.push(event, last=last)
-        # A finished topic keeps its last event, and is known by it.
-        while len(stored.history) > max(self.history, last):
-            self._drop(stored.history[0])
-        self._evict()
-        return ids
+            self._evict()
+            stored = self._topic(topic)
+            if stored.finished:
+                raise TopicFinished(topic)
+            stored.finished = last
+            ids: list[str] = []
+            for payload in payloads:
+                self._published += 1
+                event = Event(f"{self._life}-{self._published:012}", topic, *payload)
+                ids.append(event.id)
+                stored.history.append(event)
+                self._events[event.id] = self.clock(), event
+                self._bytes += event.size
+                self._subscriptions.push(event, last=last)
+            # A finished topic keeps its last event, and is known by it.
+            while len(stored.history) > max(self.history, last):
+                self._drop(stored.history[0])
+            self._evict()
+            return ids
 
     def _evict(self) -> None:
         """Drop the oldest events of all topics: those that expired or take too many bytes."""
@@ -246,25 +240,18 @@ def open_broker(settings: object) -> Broker:
 def require_one_worker(workers: int | None = None) -> None:
     """Exit the process if the server has several workers: each would have its own events.
 
-    Without `workers` it is the number that the server of this process was started with.
+    Without `workers` it is the number on the command line or in the environment of a known server.
+    Other signs do not hold: workers that are replaced overlap, and independent services can share a
+    parent process.
     """
-    workers = configured_workers() if workers is None else workers
-    if workers > 1:
+    program = Path(sys.argv[0])
+    name = program.parent.name if program.stem == "__main__" else program.stem
+    if workers is None and name in SERVERS:
+        option = WORKERS.search(" ".join(sys.argv))
+        default = os.environ.get("UVICORN_WORKERS") or os.environ.get("WEB_CONCURRENCY") or "1"
+        workers = int(option[1] if option else default)
+    if workers and workers > 1:
         exit_with(
             f"Invalid number of workers {workers} (--workers, WEB_CONCURRENCY): expected 1, "
             "since events are in the memory of one process"
         )
-
-
-def configured_workers() -> int:
-    """Return the number of workers on the command line or in the environment of the server.
-
-    1 for unknown servers. Other signs do not hold: workers that are replaced overlap, and
-    independent services can share a parent process.
-    """
-    program = Path(sys.argv[0])
-    if (program.parent.name if program.stem == "__main__" else program.stem) not in SERVERS:
-        return 1
-    option = WORKERS.search(" ".join(sys.argv))
-    default = os.environ.get("UVICORN_WORKERS") or os.environ.get("WEB_CONCURRENCY") or "1"
-    return int(option[1] if option else default)

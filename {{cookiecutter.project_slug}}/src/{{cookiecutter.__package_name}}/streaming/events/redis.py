@@ -211,6 +211,7 @@ class RedisBroker(Broker):
 
     async def close(self) -> None:
         """Close the connections; the next use opens new ones."""
+        await super().close()
         connections, self._connections = self._connections, None
         if connections:
             await connections.close()

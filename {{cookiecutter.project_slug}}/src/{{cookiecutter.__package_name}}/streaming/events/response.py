@@ -28,7 +28,6 @@ from .wire import (
     STREAM_ERROR,
     encode_event,
     encode_json,
-    encode_ready,
     require_event_name,
 )
 
@@ -176,10 +175,12 @@ class TopicStreamResponse(EventStreamResponse):
 
 
 def opening(topics: Sequence[str], subscription: Subscription) -> bytes:
-    """Return the first bytes of a stream."""
+    """Return the first bytes of a stream; clients reconnect after `RETRY_MILLISECONDS`."""
     names = encode_json({"topics": topics})
-    if not subscription.reset:
-        return encode_ready(names, id=subscription.position, retry=RETRY_MILLISECONDS)
-    # `ready` has no id, so a client that is cut off before `reset` is told of the loss again.
-    ready = encode_ready(names, id=None, retry=RETRY_MILLISECONDS)
-    return ready + encode_event(names, name=RESET, id=subscription.position)
+    ready = b"retry: %d\nevent: ready\ndata: %s\n" % (RETRY_MILLISECONDS, names)
+    if subscription.reset:
+        # `ready` has no id, so a client that is cut off before `reset` is told of the loss again.
+        return ready + b"\n" + encode_event(names, name=RESET, id=subscription.position)
+    # With an id, a client that is cut off before its first event resumes where it started.
+    position = subscription.position
+    return ready + (b"\n" if position is None else b"id: %s\n\n" % position.encode())

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from anyio import to_thread
 from fastapi import APIRouter, Depends, Header, HTTPException, Path, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 from starlette.datastructures import Headers
 from starlette.routing import Match
 from starlette.types import Scope as RequestScope
@@ -19,7 +19,7 @@ from ..access.tokens import Scope
 from ..openapi import stream_responses
 from ..routes import StreamRoute
 from .broker import EARLIEST, Broker
-from .response import TopicStreamResponse
+from .response import EventSchema, TopicStreamResponse
 from .subscription import MAX_BUFFER_BYTES
 from .wire import EVENT_NAME, RESERVED_NAMES, TOPIC, Payload, encode_payload
 
@@ -40,6 +40,8 @@ event: tick
 data: {"n":1}
 
 """
+EVENT = TypeAdapter(Annotated[Any, EventSchema()]).json_schema()
+"""The JSON schema of an event on a stream."""
 NDJSON = "application/x-ndjson"
 MAX_BATCH_BYTES = MAX_BUFFER_BYTES // 2
 """Maximum size of the events of a request, so that it fills no subscriber's buffer."""
@@ -48,15 +50,6 @@ BODY_ERRORS: dict[int | str, dict[str, Any]] = {
     413: {"description": "The body is too large."},
 }
 """The documentation of the errors of a route with a body."""
-
-
-class ServerSentEvent(BaseModel):
-    """An event of a stream."""
-
-    data: Annotated[str, Field(json_schema_extra={"contentMediaType": "application/json"})]
-    event: str | None = None
-    id: str | None = None
-    retry: int | None = None
 
 
 async def get_broker(request: Request) -> Broker:
@@ -105,7 +98,7 @@ router = APIRouter(
     responses={
         **stream_responses(
             "The events of one or several topics.",
-            ServerSentEvent.model_json_schema(),
+            EVENT,
             {TopicStreamResponse.media_type: EXAMPLE},
         ),
         204: {"description": "All topics are finished, and their last events have been received."},

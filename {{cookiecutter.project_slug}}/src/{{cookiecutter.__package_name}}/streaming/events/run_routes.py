@@ -21,7 +21,7 @@ from ..registry import UNKNOWN, network_of
 from ..routes import StreamRoute
 from .broker import EARLIEST
 from .response import TopicStreamResponse
-from .routes import BODY_ERRORS, BrokerDep, ServerSentEvent, follow
+from .routes import BODY_ERRORS, EVENT, BrokerDep, follow
 from .runs import Runs, RunStatus
 
 EVENTS = TopicStreamResponse.media_type
@@ -68,7 +68,7 @@ def run_routes(request_type: type[R], run: Callable[[R, str], AsyncIterator[Any]
 #{% endif %}
         response_model=RunState,
         responses={
-            **stream_responses("Its events.", ServerSentEvent.model_json_schema(), {EVENTS: ""}),
+            **stream_responses("Its events.", EVENT, {EVENTS: ""}),
             202: {"headers": {"Location": {"schema": {"type": "string"}}}},
             **BODY_ERRORS,
         },

@@ -85,15 +85,14 @@ class Runs(ABC):
         has another body, 429 or 503 if there are too many runs.
         """
         refusal = self._refusal(caller)
-        digest = sha256(body.encode()).hexdigest()
-        run = Run(str(uuid4()), key and f"{caller} {key}", digest)
+        run = Run(str(uuid4()), key and f"{caller} {key}", sha256(body.encode()).hexdigest())
         self._callers[run.id] = caller
         try:
             known = await self._claim(run, create=refusal is None)
         finally:
             del self._callers[run.id]
         if known:
-            if known.digest != digest:
+            if known.digest != run.digest:
                 raise HTTPException(422, "The Idempotency-Key was used with another body.")
             return known
         if refusal:
