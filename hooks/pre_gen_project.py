@@ -36,15 +36,16 @@ FORMATS = ("sse", "ndjson", "csv")
 PATHS = {
     "sse": [
         "src/{package}/events.py",
-        "src/{package}/jobs.py",
+        "src/{package}/runs.py",
         "src/{package}/streaming/events",
         "tests/test_events.py",
-        "tests/test_jobs.py",
+        "tests/test_runs.py",
     ],
     "memory": ["src/{package}/streaming/events/memory.py"],
     "redis": [
         "src/{package}/streaming/events/lua",
         "src/{package}/streaming/events/redis.py",
+        "src/{package}/streaming/events/redis_runs.py",
         "tests/redis_server.py",
     ],
     "exports": [

@@ -30,7 +30,7 @@ WITHOUT_HTTP = {
 NOT_HTTP = {"fastapi.encoders", "starlette.types"}
 """Modules of the frameworks that neither handle requests nor answer them."""
 
-APPLICATION_WORDS = re.compile(r"/items\b|\bitems\.c\b|\busers\b|/jobs\b|\bsample_")
+APPLICATION_WORDS = re.compile(r"/items\b|\bitems\.c\b|\busers\b|\bsample_")
 """The tables and the routes of the application, which the engine must not name."""
 
 MAX_LINES = 300

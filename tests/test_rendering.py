@@ -54,7 +54,7 @@ SETTING_OF = {"pytest-xdist": "numprocesses"}
 """Tools that are used through a setting instead of by name."""
 
 MENTIONS = {
-    "sse": ["/events/", "Server-Sent Events", "/jobs"],
+    "sse": ["/events/", "Server-Sent Events", "/runs"],
     "ndjson": ["NDJSON"],
     "csv": ["/export/users.csv", "CSV_ESCAPE_FORMULAS"],
     "exports": ["DATABASE_URL", "seed --rows", "/export/"],
@@ -70,7 +70,7 @@ MENTIONS = {
 """Words that the README contains if and only if it has the use."""
 
 TRACES = {
-    "sse": ["text/event-stream", "EventSource", "Last-Event-ID", "HEARTBEAT_SECONDS", "/jobs"],
+    "sse": ["text/event-stream", "EventSource", "Last-Event-ID", "HEARTBEAT_SECONDS", "/runs"],
     # A batch of events is published as NDJSON.
     "ndjson": [r"\.ndjson", "NDJSONResponse", r"ndjson\.(js|py)"],
     "csv": ["csv"],

@@ -1,12 +1,13 @@
-"""Events in the console: following, publishing, jobs and the log."""
+"""Events in the console: following, publishing, runs and the log."""
 
 import json
 import re
+import signal
 from pathlib import Path
 
 import httpx
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Locator, expect
 
 from browser.conftest import Opened
 from support.browser import Visit
@@ -23,14 +24,14 @@ MAX_LENGTH = 10_000
 
 RECORD_COUNTS = """
 () => {
-  const place = document.querySelector("#job [data-job=count]");
+  const place = document.querySelector("#run [data-run=count]");
   window.counts = [];
   new MutationObserver((changes) => {
     for (const { addedNodes: [text] } of changes) window.counts.push(text.textContent);
   }).observe(place, { childList: true });
 }
 """
-"""Records every step of a job that the page shows."""
+"""Records every number of events of a run that the page shows."""
 
 COUNT_ENTRIES = """
 () => {
@@ -214,38 +215,62 @@ def test_publish_to_a_finished_topic_shows_the_conflict(console: Visit) -> None:
     expect(outcome).to_have_text(f"Conflict: The topic {topic} is finished.")
 
 
-def test_job_progress_is_shown_until_it_is_done(console: Visit) -> None:
-    job = console.page.locator("#job")
-    job.get_by_label("Steps").fill("3")
-    job.get_by_label("Interval").fill("0.2")
+def start_run(console: Visit, steps: int, interval: float) -> Locator:
+    """Start a run with the form; return the form."""
+    form = console.page.locator("#run")
+    form.get_by_label("Request").fill(json.dumps({"steps": steps, "interval": interval}))
+    console.button("Start").click()
+    return form
+
+
+def test_run_progress_is_shown_until_it_is_done(console: Visit) -> None:
     console.evaluate(RECORD_COUNTS)
 
-    console.button("Start").click()
+    form = start_run(console, 3, 0.2)
 
-    expect(job.get_by_role("status")).to_have_text("Done.")
-    assert console.evaluate("counts") == ["0 of 3", "1 of 3", "2 of 3", "3 of 3"]
+    expect(form.get_by_role("status")).to_have_text("Done.")
+    assert console.evaluate("counts") == ["0 events", "1 event", "2 events", "3 events"]
     assert console.evaluate("document.querySelector('progress').position") == 1
     assert console.evaluate(READY_STATES) == [CLOSED]
+    expect(console.button("Stop run")).to_be_disabled()
 
 
-def test_second_job_replaces_the_progress_of_the_first(console: Visit) -> None:
-    job = console.page.locator("#job")
-    job.get_by_label("Steps").fill("1000")
-    console.button("Start").click()
-    expect(job.locator("[data-job=count]")).to_have_text("1 of 1000")
+def test_run_is_stopped(console: Visit) -> None:
+    form = start_run(console, 1000, 1)
+    expect(form.locator("[data-run=count]")).to_have_text("1 event")
+    assert console.evaluate("document.querySelector('progress').position") == -1
 
-    job.get_by_label("Steps").fill("1")
-    console.button("Start").click()
+    console.button("Stop run").click()
 
-    expect(job.get_by_role("status")).to_have_text("Done.")
+    expect(form.get_by_role("status")).to_have_text("Stopped.")
+    assert console.evaluate(READY_STATES) == [CLOSED]
+    expect(console.button("Stop run")).to_be_disabled()
+
+
+def test_second_run_replaces_the_progress_of_the_first(console: Visit) -> None:
+    form = start_run(console, 1000, 1)
+    expect(form.locator("[data-run=count]")).to_have_text("1 event")
+
+    start_run(console, 1, 1)
+
+    expect(form.get_by_role("status")).to_have_text("Done.")
     assert console.evaluate(READY_STATES) == [CLOSED, CLOSED]
 
 
-def test_job_is_logged_from_its_first_event(console: Visit) -> None:
-    console.page.get_by_label("Steps").fill("2")
-    console.page.get_by_label("Interval").fill("0")
+def test_invalid_request_of_a_run_is_shown(console: Visit) -> None:
+    form = console.page.locator("#run")
+    form.get_by_label("Request").fill('{"steps": ')
     console.button("Start").click()
-    expect(console.page.locator("#job .outcome")).to_have_text("Done.")
+    expect(form.get_by_role("status")).to_contain_text("The data is not JSON")
+
+    start_run(console, 0, 1)
+
+    expect(form.get_by_role("status")).to_contain_text("Unprocessable")
+
+
+def test_run_is_logged_from_its_first_event(console: Visit) -> None:
+    form = start_run(console, 2, 0)
+    expect(form.get_by_role("status")).to_have_text("Done.")
 
     console.button("Show in log").click()
 
@@ -391,21 +416,34 @@ def test_restarted_service_is_followed_again_with_a_note(
         expect(console.page.locator("[data-log=received]")).to_have_text("2")
 
 
-def test_job_ended_by_a_restart_is_not_followed_again(
+def test_run_ended_by_a_restart_is_not_followed_again(
     project: Project, tmp_path: Path, visit: Opened
 ) -> None:
-    with Restartable(project, tmp_path).running() as service:
+    with Restartable(project, tmp_path, SHUTDOWN_GRACE_SECONDS="0.2").running() as service:
         console = visit(service.url)
         console.open()
-        console.page.get_by_label("Steps").fill("1000")
-        console.button("Start").click()
-        outcome = console.page.locator("#job .outcome")
-        expect(console.page.locator("[data-job=count]")).to_have_text("1 of 1000")
+        form = start_run(console, 1000, 1)
+        expect(form.locator("[data-run=count]")).to_have_text("1 event")
+
+        service.stop()
+
+        expect(form.get_by_role("status")).to_have_text("The stream failed.")
+        assert console.evaluate("sources.at(-1).readyState") == CLOSED
+
+
+def test_run_lost_by_a_crash_is_not_followed_again(
+    project: Project, tmp_path: Path, visit: Opened
+) -> None:
+    with Restartable(project, tmp_path, stop_signal=signal.SIGKILL).running() as service:
+        console = visit(service.url)
+        console.open()
+        form = start_run(console, 1000, 1)
+        expect(form.locator("[data-run=count]")).to_have_text("1 event")
 
         service.stop()
         service.start()
 
-        expect(outcome).to_have_text("The service restarted. The job is lost.")
+        expect(form.get_by_role("status")).to_have_text("The service restarted. The run is lost.")
         assert console.evaluate("sources.at(-1).readyState") == CLOSED
 
 
@@ -474,8 +512,8 @@ def publish(url: str, topic: str, data: object, **more: str) -> None:
 
 
 def finished(url: str, steps: int = 1) -> str:
-    """Run a job to its end; return its topic."""
-    response = httpx.post(f"{url}/jobs", json={"steps": steps, "interval": 0})
+    """Return the topic of a run that is done."""
+    response = httpx.post(f"{url}/runs", json={"steps": steps, "interval": 0})
     topic: str = response.json()["topic"]
     with httpx.stream("GET", f"{url}/events/{topic}", params={"last_event_id": "earliest"}) as over:
         assert "event: done" in over.read().decode()

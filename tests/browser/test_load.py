@@ -19,12 +19,12 @@ from support.project import Project
 from support.service import Restartable
 
 RATE, SECONDS = map(int, os.environ.get("CONSOLE", "1000x3").split("x"))
-JOBS = 10
-STEPS = RATE * SECONDS // JOBS
-PAUSE = JOBS / RATE * 0.92
-"""Interval of the events of a job in seconds; a step takes a little longer."""
-EVENTS = JOBS * (STEPS + 1)
-"""Number of events of all jobs, including the last one of each."""
+RUNS = 10
+STEPS = RATE * SECONDS // RUNS
+PAUSE = RUNS / RATE * 0.92
+"""Interval of the events of a run in seconds; a step takes a little longer."""
+EVENTS = RUNS * (STEPS + 1)
+"""Number of events of all runs, including the last one of each."""
 TIMEOUT = 30_000 + SECONDS * 5_000
 """Time limit for all events in milliseconds."""
 KEPT = 200
@@ -72,13 +72,13 @@ def test_many_events_are_counted_and_only_the_newest_kept(
     session = page.context.new_cdp_session(page)
     session.send("Performance.enable")
     console.evaluate(COUNT_FRAMES)
-    jobs = [
-        httpx.post(f"{console.url}/jobs", json={"steps": STEPS, "interval": PAUSE}).json()["topic"]
-        for _ in range(JOBS)
+    runs = [
+        httpx.post(f"{console.url}/runs", json={"steps": STEPS, "interval": PAUSE}).json()["topic"]
+        for _ in range(RUNS)
     ]
 
     start = monotonic()
-    console.follow(" ".join(jobs), history=True)
+    console.follow(" ".join(runs), history=True)
     expect(page.locator(".log li")).to_have_count(KEPT)
     before = memory(session)
     received = page.locator("[data-log=received]")

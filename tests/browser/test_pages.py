@@ -85,9 +85,9 @@ def use(console: Visit) -> None:
         expect(console.entry("storm")).to_have_count(1)
         console.publish("weather", '{"celsius": -3.5}')
         expect(console.entry("celsius")).to_have_count(1)
-        page.get_by_label("Interval").fill("0")
+        page.get_by_label("Request").fill('{"interval": 0}')
         console.button("Start").click()
-        expect(page.locator("#job .outcome")).to_have_text("Done.")
+        expect(page.locator("#run .outcome")).to_have_text("Done.")
         expect(page.locator("[data-rate=peak]")).not_to_have_text("0")
     if page.locator("#exports").count():
         for table in ("items", "users"):
@@ -108,7 +108,7 @@ def test_console_works_offline_and_with_the_policy(
     assert console.evaluate("moved") == []
     console.save_screenshot(f"variant-{name}")
     headings = page.get_by_role("main").get_by_role("heading")
-    shown = set(headings.all_inner_texts()) - {"Log", "Publish an event", "Start a job"}
+    shown = set(headings.all_inner_texts()) - {"Log", "Publish an event", "Start a run"}
     assert shown == SECTIONS[name]
     assert console.evaluate("violations") == []
     assert console.errors == []

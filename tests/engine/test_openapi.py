@@ -33,7 +33,9 @@ if SSE:
         "post /events/{topic}": GUARDED
         | {"400", "409", "413", "422"}
         | ({"503"} if REDIS else set()),
-        "post /jobs": GUARDED | {"400", "413", "422", "503"},
+        "post /runs": GUARDED | {"400", "413", "422", "429", "503"},
+        "get /runs/{id}": GUARDED | {"404", "422"} | ({"503"} if REDIS else set()),
+        "delete /runs/{id}": GUARDED | {"404", "422"} | ({"503"} if REDIS else set()),
     }
 if EXPORTS:
     from streaming_api.streaming.exports.routes import FORMATS

@@ -77,13 +77,13 @@ def test_several_topics_are_multiplexed(client: httpx.Client, topic: str) -> Non
     ]
 
 
-def test_curl_follows_a_job_to_its_end(service: Service, client: httpx.Client) -> None:
-    started = client.post("/jobs", json={"steps": 3, "interval": 0.1})
-    job = started.json()["topic"]
+def test_curl_follows_a_run_to_its_end(service: Service, client: httpx.Client) -> None:
+    started = client.post("/runs", json={"steps": 3, "interval": 0.1})
+    topic = started.json()["topic"]
 
     done = run(
         *(require("curl"), "--no-buffer", "--silent", "--fail", "--max-time", "20"),
-        service.url + started.headers["location"],
+        f"{service.url}/events/{topic}?last_event_id=earliest",
     )
 
     data = [json.loads(line[5:]) for line in done.stdout.splitlines() if line.startswith("data:")]
@@ -91,15 +91,16 @@ def test_curl_follows_a_job_to_its_end(service: Service, client: httpx.Client) -
     assert done.returncode == 0
     assert done.stdout.startswith("retry:")
     assert data == [
-        {"topics": [job]},
-        *({"topic": job, "count": count} for count in range(3)),
-        {"done": True},
+        {"topics": [topic]},
+        *({"topic": topic, "count": count} for count in range(3)),
+        {"done": True, "status": "done"},
     ]
     assert "event: done" in done.stdout.splitlines()
 
 
-def test_reconnect_to_finished_job_returns_204(client: httpx.Client) -> None:
-    stream = client.post("/jobs", json={"steps": 1, "interval": 0.01}).headers["location"]
+def test_reconnect_to_finished_run_returns_204(client: httpx.Client) -> None:
+    topic = client.post("/runs", json={"steps": 1, "interval": 0.01}).json()["topic"]
+    stream = f"/events/{topic}?last_event_id=earliest"
     with connect_sse(client, "GET", stream) as source:
         *_, last = source.iter_sse()
 

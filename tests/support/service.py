@@ -1,5 +1,6 @@
 """Generated services that run as processes."""
 
+import signal
 import sqlite3
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
@@ -30,7 +31,12 @@ class Service:
 
 @contextmanager
 def served(
-    project: Project, log: Path, *, port: int | None = None, **settings: str
+    project: Project,
+    log: Path,
+    *,
+    port: int | None = None,
+    stop: signal.Signals = signal.SIGTERM,
+    **settings: str,
 ) -> Iterator[str]:
     """Run the service of an installed project, on a free port by default; yield its URL."""
     port = port or free_port()
@@ -40,6 +46,7 @@ def served(
         cwd=project.path,
         log=log,
         env=settings,
+        stop=stop,
     ):
         yield f"http://127.0.0.1:{port}"
 
@@ -47,12 +54,20 @@ def served(
 class Restartable:
     """A service on a fixed port that can be stopped and started again."""
 
-    def __init__(self, project: Project, folder: Path, **settings: str) -> None:
+    def __init__(
+        self,
+        project: Project,
+        folder: Path,
+        *,
+        stop_signal: signal.Signals = signal.SIGTERM,
+        **settings: str,
+    ) -> None:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.database = folder / "rows.db"
         self._project = project
         self._folder = folder
+        self._stop_signal = stop_signal
         self._settings = {"DATABASE_URL": f"sqlite:///{self.database}", **settings}
         self._running = ExitStack()
 
@@ -63,6 +78,7 @@ class Restartable:
                 self._project,
                 self._folder / f"log-{self.port}",
                 port=self.port,
+                stop=self._stop_signal,
                 **self._settings,
             )
         )

@@ -122,7 +122,7 @@ def test_streams_require_their_scopes(app: FastAPI) -> None:
 
 #{% if cookiecutter.__uses.sse %}
     assert scopes["GET /events/1"] == "events"
-    assert scopes["POST /events/1"] == scopes["POST /jobs"] == "publish"
+    assert scopes["POST /events/1"] == scopes["POST /runs"] == "publish"
 #{% endif %}
 #{% if cookiecutter.__uses.exports %}
     assert {scopes[f"GET /export/{export.name}"] for export in EXPORTS} <= {"export"}

@@ -59,15 +59,15 @@ def test_publish_invalid_json_exits_with_one_line() -> None:
 
 
 def test_tail_prints_events_until_topic_is_finished(server: str) -> None:
-    topic = httpx2.post(f"{server}/jobs", json={"steps": 2, "interval": 0}).json()["topic"]
+    topic = httpx2.post(f"{server}/runs", json={"steps": 2, "interval": 0}).json()["topic"]
     command = ["tail", topic, "--after", "earliest", "--state", "state", "--url", server]
 
     result = CliRunner().invoke(cli, command)
 
     events = [json.loads(line) for line in result.stdout.splitlines()]
     assert result.exit_code == 0
-    assert [event["event"] for event in events] == ["message", "message", "done"]
-    assert events[1]["data"] == {"topic": topic, "count": 1}
+    assert events[-1]["event"] == "done"
+    assert events[-1]["data"] == {"done": True, "status": "done"}
     assert Path("state").read_text() == f"{events[-1]['id']}\n"
 #{% endif %}
 #{% if cookiecutter.__uses.exports %}

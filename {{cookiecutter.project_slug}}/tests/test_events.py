@@ -25,7 +25,7 @@ PROBLEM = "application/problem+json"
 
 @pytest.fixture
 def finish(app: FastAPI, client: TestClient) -> Callable[[str], None]:
-    """A function that publishes the last event of a topic, as a job does."""
+    """A function that publishes the last event of a topic, as a run does."""
 
     def finish(topic: str) -> None:
         assert client.portal

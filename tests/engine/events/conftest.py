@@ -1,18 +1,22 @@
-"""Brokers for the tests of events."""
+"""Brokers and runs for the tests of events."""
 
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from typing import Any, Protocol
 
 import pytest
 
 from streaming_api.streaming.events.broker import Broker
+from streaming_api.streaming.events.runs import Runs
+from streaming_api.streaming.registry import Streams
 
 from ..variant import REDIS
 
 if REDIS:
     from streaming_api.streaming.events.redis import RedisBroker
+    from streaming_api.streaming.events.redis_runs import RedisRuns
 else:
-    from streaming_api.streaming.events.memory import MemoryBroker
+    from streaming_api.streaming.events.memory import MemoryBroker, MemoryRuns
 
 
 LIMITS: dict[str, Any] = {
@@ -58,3 +62,38 @@ async def make_broker(request: pytest.FixtureRequest) -> AsyncIterator[MakeBroke
 async def broker(make_broker: MakeBroker) -> Broker:
     """A broker without events."""
     return make_broker()
+
+
+class MakeRuns(Protocol):
+    """The type of the fixture `make_runs`."""
+
+    async def __call__(
+        self,
+        *,
+        max_runs: int = 1000,
+        max_per_client: int = 20,
+        retention: float = 3600,
+        grace: float = 0,
+    ) -> Runs:
+        """Return the runs of a new process with these limits."""
+
+
+@pytest.fixture
+async def make_runs(broker: Broker) -> AsyncIterator[MakeRuns]:
+    """A function that returns the runs of a new process."""
+    async with AsyncExitStack() as stack:
+
+        async def make(*, grace: float = 0, **limits: Any) -> Runs:
+            streams = Streams(send_timeout=30, max_seconds=0, max_per_client=20, grace=grace)
+            limits = {"max_runs": 1000, "max_per_client": 20, "retention": 3600, **limits}
+            kind: Any = RedisRuns if REDIS else MemoryRuns
+            runs: Runs = await stack.enter_async_context(kind(broker, streams, **limits))
+            return runs
+
+        yield make
+
+
+@pytest.fixture
+async def runs(make_runs: MakeRuns) -> Runs:
+    """The runs of a process."""
+    return await make_runs()

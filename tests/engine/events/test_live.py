@@ -16,7 +16,7 @@ from streaming_api.settings import Settings
 from streaming_api.streaming.events.routes import BrokerDep, get_broker
 from streaming_api.streaming.events.subscription import Subscription
 
-from ..variant import REQUEST_ID
+from ..variant import REDIS, REQUEST_ID
 from .subscriptions import subscribe
 
 
@@ -234,22 +234,61 @@ def test_shutdown_sends_the_reconnection_time(app: FastAPI, http: Client) -> Non
     assert rejected.headers["retry-after"] == "1"
 
 
-def test_finished_job_is_streamed_once(http: Client) -> None:
-    location = http.post("/jobs", json={"steps": 2, "interval": 0.01}).headers["location"]
+def test_finished_run_is_streamed_once(http: Client) -> None:
+    run = http.post("/runs", json={"steps": 2, "interval": 0.01}).json()
+    path = f"/events/{run['topic']}?last_event_id=earliest"
 
-    with http.sse(location) as source:
+    with http.sse(path) as source:
         events = list(source)
-    again = http.get(location, headers={"Last-Event-ID": events[-1].id})
+    again = http.get(path, headers={"Last-Event-ID": events[-1].id})
 
     assert [event.event for event in events] == ["ready", "message", "message", "done"]
     assert again.status_code == 204
 
 
 @pytest.mark.parametrize("app", ["http-middleware"], indirect=True)
-def test_job_is_streamed_through_http_middleware(http: Client) -> None:
-    location = http.post("/jobs", json={"steps": 3, "interval": 0.1}).headers["location"]
+def test_run_is_streamed_through_http_middleware(http: Client) -> None:
+    headers = {"Accept": "text/event-stream"}
 
-    with http.sse(location) as source:
+    with http.stream("POST", "/runs", json={"steps": 3, "interval": 0.1}, headers=headers) as run:
+        names = [line for line in run.iter_lines() if line.startswith("event:")]
+        assert run.status_code == 200
+
+    assert names == ["event: ready", "event: done"]
+
+
+def test_run_goes_on_when_its_client_leaves(http: Client) -> None:
+    headers = {"Accept": "text/event-stream"}
+    with http.stream("POST", "/runs", json={"steps": 5, "interval": 0.1}, headers=headers) as run:
+        next(line for line in run.iter_lines() if line.startswith("id:"))
+        location = run.headers["location"]
+
+    topic = http.get(location).json()["topic"]
+    with http.sse(f"/events/{topic}?last_event_id=earliest") as source:
         events = list(source)
 
-    assert [event.event for event in events] == ["ready", *["message"] * 3, "done"]
+    assert [event.event for event in events] == ["ready", *["message"] * 5, "done"]
+    assert http.get(location).json()["status"] == "done"
+
+
+@pytest.mark.skipif(REDIS, reason="its clients reconnect to another process")
+@pytest.mark.parametrize(
+    ("seconds", "last"), [(0.3, "done"), (3600, "stream-error")], ids=["ends", "is-cut"]
+)
+def test_shutdown_keeps_followers_until_a_run_ends(
+    app: FastAPI, http: Client, seconds: float, last: str
+) -> None:
+    async def drain() -> None:
+        app.state.streams.grace = 1.0
+        app.state.streams.drain()
+
+    app.add_api_route("/drain", drain, methods=["POST"])
+    run = http.post("/runs", json={"steps": 2, "interval": seconds}).json()
+
+    with http.sse(f"/events/{run['topic']}?last_event_id=earliest") as source:
+        events = iter(source)
+        assert next(events).event == "ready"
+        http.post("/drain")
+        *_, end = events
+
+    assert end.event == last

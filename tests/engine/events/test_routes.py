@@ -1,4 +1,4 @@
-"""The responses of the routes that stream, publish and start jobs."""
+"""The responses of the routes that stream and publish."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -11,7 +11,6 @@ from httpx2 import Response, ServerSentEvent
 
 from streaming_api import events as application
 from streaming_api.settings import Settings
-from streaming_api.streaming.events import jobs as jobs_module
 from streaming_api.streaming.events.broker import EARLIEST
 from streaming_api.streaming.events.routes import get_broker
 from streaming_api.streaming.events.wire import RESERVED_NAMES
@@ -30,7 +29,7 @@ def settings(settings: Settings) -> Settings:
 
 @pytest.fixture
 def finish(client: TestClient, app: FastAPI) -> Callable[[str], str]:
-    """A function that finishes a topic, as a job does, and returns the id of its last event."""
+    """A function that finishes a topic, as a run does, and returns the id of its last event."""
 
     def finish(topic: str) -> str:
         assert client.portal
@@ -370,58 +369,6 @@ def test_errors_of_publishing_are_documented(
     for error, status in zip(errors, (400, 409, 413, 422), strict=True):
         assert_problem(error, status)
         assert error.headers["content-type"] in documented[str(status)]["content"]
-
-
-def test_job_is_streamed_at_its_location(client: TestClient) -> None:
-    response = client.post("/jobs", json={"steps": 3, "interval": 0})
-    topic = response.json()["topic"]
-    ready, *counts, done = follow(client, response.headers["location"])
-
-    assert response.status_code == 202
-    assert response.json() == {"topic": topic}
-    assert response.headers["location"].startswith(f"/events/{topic}")
-    assert ready.json() == {"topics": [topic]}
-    assert [event.json() for event in counts] == [
-        {"topic": topic, "count": count} for count in range(3)
-    ]
-    assert (done.event, done.json()) == ("done", {"done": True})
-
-
-@pytest.mark.parametrize("body", ["", "{}"])
-def test_job_without_body_has_defaults(client: TestClient, body: str) -> None:
-    assert post(client, "/jobs", body).status_code == 202
-
-
-@pytest.mark.parametrize(
-    "body",
-    [
-        '{"steps": 0}',
-        '{"steps": 1000001}',
-        '{"steps": 1.5}',
-        '{"steps": true}',
-        '{"steps": "5"}',
-        '{"interval": false}',
-        '{"steps": 1e400}',
-        '{"interval": -1}',
-        '{"interval": 3601}',
-        '{"interval": NaN}',
-        '{"interval": Infinity}',
-        '{"step": 1}',
-    ],
-)
-def test_invalid_job_is_unprocessable(client: TestClient, body: str) -> None:
-    assert_problem(post(client, "/jobs", body), 422)
-
-
-def test_one_job_too_many_is_unavailable(
-    client: TestClient, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(jobs_module, "MAX_JOBS", 0)
-
-    response = client.post("/jobs")
-
-    assert_problem(response, 503)
-    assert response.headers["retry-after"] == "5"
 
 
 class UnavailableBroker:

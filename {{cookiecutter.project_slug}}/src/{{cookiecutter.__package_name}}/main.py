@@ -24,11 +24,11 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.errors import ServerErrorMiddleware
 
 #{% if cookiecutter.__uses.console and cookiecutter.__uses.sse %}
-from . import __version__, console, events, jobs
+from . import __version__, console, events, runs
 #{% elif cookiecutter.__uses.console %}
 from . import __version__, console
 #{% elif cookiecutter.__uses.sse %}
-from . import __version__, events, jobs
+from . import __version__, events, runs
 #{% else %}
 from . import __version__
 #{% endif %}
@@ -54,13 +54,14 @@ from .streaming.access.sessions import router as session_routes
 from .streaming.docs import install_docs
 #{% if cookiecutter.__uses.sse %}
 from .streaming.events.fanout import Fanout
-from .streaming.events.jobs import Jobs
 #{% if cookiecutter.__uses.memory %}
-from .streaming.events.memory import MemoryBroker, require_one_worker
+from .streaming.events.memory import MemoryBroker, MemoryRuns, require_one_worker
 #{% else %}
 from .streaming.events.redis import open_broker
+from .streaming.events.redis_runs import RedisRuns
 #{% endif %}
 from .streaming.events.routes import router as event_routes
+from .streaming.events.run_routes import run_routes
 #{% endif %}
 #{% if cookiecutter.__uses.compression %}
 from .streaming.exports.compression import install_compression
@@ -122,10 +123,9 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         logger.warning("Exports are unavailable: %s", error)
 #{% endif %}
 #{% if cookiecutter.__uses.sse %}
-    async with state.broker:
+    async with state.broker, state.runs:
         with stop_signals(state.streams.drain):
             yield
-        await state.jobs.close()
 #{% else %}
     with stop_signals(state.streams.drain):
         yield
@@ -187,11 +187,27 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 #{% endif %}
     app.state.broker = broker
     app.state.fanout = Fanout(settings.heartbeat_seconds)
-    app.state.jobs = Jobs(broker)
+#{% if cookiecutter.__uses.memory %}
+    app.state.runs = MemoryRuns(
+        broker,
+        app.state.streams,
+        max_runs=settings.max_runs,
+        max_per_client=settings.max_runs_per_client,
+        retention=settings.event_history_seconds,
+    )
+#{% else %}
+    app.state.runs = RedisRuns(
+        broker,
+        app.state.streams,
+        max_runs=settings.max_runs,
+        max_per_client=settings.max_runs_per_client,
+        retention=settings.event_history_seconds,
+    )
+#{% endif %}
     checks.append(broker.ping)
     app.include_router(event_routes, dependencies=[Depends(events.check_followed_topics)])
     app.include_router(events.router)
-    app.include_router(jobs.router)
+    app.include_router(run_routes(runs.RunRequest, runs.run))
 #{% endif %}
     app.state.health_check = HealthCheck(checks)
     app.include_router(health_routes)
@@ -237,11 +253,13 @@ def create_app(settings: Settings | None = None) -> FastAPI:
                 "GET",
 #{% if cookiecutter.__uses.sse %}
                 "POST",
+                "DELETE",
 #{% endif %}
             ],
             allow_headers=[
                 "Authorization",
 #{% if cookiecutter.__uses.sse %}
+                "Idempotency-Key",
                 "Last-Event-ID",
 #{% endif %}
             ],

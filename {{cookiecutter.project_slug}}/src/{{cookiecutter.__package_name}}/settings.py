@@ -120,6 +120,10 @@ class Settings(BaseSettings):
     """Maximum size of a request body."""
     max_topics_per_stream: Annotated[int, Field(ge=1)] = 50
     """Maximum number of topics on a connection."""
+    max_runs: Annotated[int, Field(ge=1)] = 1000
+    """Maximum number of runs in a process."""
+    max_runs_per_client: Annotated[int, Field(ge=1)] = 20
+    """Maximum number of runs of a caller in a process."""
 #{% if cookiecutter.__uses.redis %}
     redis_url: RedisURL = "redis://127.0.0.1:6379/0"
 #{% endif %}

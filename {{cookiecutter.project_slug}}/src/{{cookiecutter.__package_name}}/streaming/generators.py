@@ -92,13 +92,17 @@ class RunningGenerator:
         self._taken.set()
         return taken
 
-    async def close(self) -> None:
-        """Close the generator where it runs. Raises its exception."""
+    def stop(self) -> None:
+        """Cancel the generator, once: its cleanup is not cancelled."""
+        if isinstance(self._end, asyncio.Task) and not self._closing:
+            self._end.cancel()
         self._closing = True
         self.limit = 0
         self._taken.set()
-        if isinstance(self._end, asyncio.Task):
-            self._end.cancel()
+
+    async def close(self) -> None:
+        """Close the generator where it runs. Raises its exception."""
+        self.stop()
         await asyncio.wait([self._end])
         if not self._end.cancelled():
             self._end.result()
@@ -147,7 +151,8 @@ class RunningTask(RunningGenerator):
             raise asyncio.CancelledError
         self._taken.clear()
         try:
-            await self._taken.wait()
+            # With room left it suffices that other tasks run.
+            await (self._taken.wait() if len(self._waiting) >= self.limit else asyncio.sleep(0))
         except asyncio.CancelledError as cancelled:
             self._add(await generator.athrow(cancelled))
 

@@ -150,6 +150,7 @@ class Streams:
     max_streams: int = 10_000
     grace: float
     draining: bool = field(default=False, init=False)
+    deadline: float = field(default=0.0, init=False)
     _open: set[Stream] = field(default_factory=set, init=False)
     _clients: Counter[str] = field(default_factory=Counter, init=False)
 
@@ -183,6 +184,7 @@ class Streams:
     def drain(self) -> None:
         """Admit no more streams; end endless ones now, and the others after `grace` seconds."""
         self.draining = True
+        self.deadline = monotonic() + self.grace
         asyncio.get_running_loop().call_later(self.grace, self._end, self._open)
         self._end({stream for stream in self._open if stream.endless})
 

@@ -45,7 +45,7 @@ class StreamResponse(Response):
     """What the log calls the items of a chunk."""
     raised: type[Exception] = HTTPException
     """The failures before the first chunk that are raised instead of a 503."""
-    endless: ClassVar[bool] = False
+    endless: bool = False
     """Whether the stream waits for events, and so ends as soon as the server shuts down."""
     chunks: AsyncGenerator[Chunk, None]
 

@@ -203,16 +203,15 @@ class RedisBroker(Broker):
 
     async def ping(self) -> None:
         """Raise unless Redis can store an event and the events of other processes are read."""
-        connections = self._connect()
-        with timeout(TIMEOUT_SECONDS):
-            async with connections.leaving_replica():
-                await connections.redis.set(f"{PREFIX}:ping", b"", ex=60)
+        async with self.connection() as redis:
+            await redis.set(f"{PREFIX}:ping", b"", ex=60)
         # A reader whose server has less than that notices it: a replica without its primary.
         await self.look((), None)
-        connections.reader.check()
+        self._connect().reader.check()
 
     async def close(self) -> None:
         """Close the connections; the next use opens new ones."""
+        await super().close()
         connections, self._connections = self._connections, None
         if connections:
             await connections.close()
@@ -302,6 +301,14 @@ class RedisBroker(Broker):
         if self._connections is None or self._connections.loop is not loop:
             self._connections = Connections(self, self._url)
         return self._connections
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[Redis]:
+        """Yield the client of the running event loop. Raises `RedisError` after a timeout."""
+        connections = self._connect()
+        with timeout(TIMEOUT_SECONDS):
+            async with connections.leaving_replica():
+                yield connections.redis
 
 
 class Replay:
@@ -538,4 +545,5 @@ class Reader:
     def _skip_to(self, position: str) -> None:
         """Continue at `position`; streams fail, and their clients resume from history."""
         self.subscriptions.newest = position
-        self.subscriptions.fail(EventsLost("Redis lost events; reconnect to resume."))
+        for subscription in self.subscriptions:
+            subscription.fail(EventsLost("Redis lost events; reconnect to resume."))

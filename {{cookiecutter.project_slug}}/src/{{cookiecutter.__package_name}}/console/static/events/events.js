@@ -10,6 +10,7 @@ const STATES = {
   ended: "Finished",
   rejected: "Rejected",
 };
+const ENDS = { done: "Done.", stopped: "Stopped." };
 /** The data of an event on a stream of several topics: `{"topic": …, "data": …}`. */
 const TAGGED = /^\s*\{\s*"topic"\s*:\s*"([^"]*)"\s*,\s*"data"\s*:(.*)\}\s*$/s;
 
@@ -151,57 +152,68 @@ async function post(path, body) {
   return response.json();
 }
 
-// The form to start a job, and the progress of the last one.
+// The form to start a run, and the progress of the last one.
 
-const jobForm = document.getElementById("job");
-const { steps, interval, show } = jobForm.elements;
-const progress = jobForm.querySelector("progress");
-const reached = jobForm.querySelector("[data-job=count]");
-let jobFollower;
+const runForm = document.getElementById("run");
+const { body, show, stop: stopRun } = runForm.elements;
+const progress = runForm.querySelector("progress");
+const received = runForm.querySelector("[data-run=count]");
+let run;
+let runFollower;
 
-jobForm.addEventListener("submit", async (event) => {
+runForm.addEventListener("submit", async (event) => {
   event.preventDefault();
-  const job = { steps: steps.valueAsNumber, interval: interval.valueAsNumber };
+  const problem = problemOfJson(body.value);
+  body.setAttribute("aria-invalid", problem !== "");
   try {
-    const { topic } = await post("jobs", JSON.stringify(job));
-    followJob(topic, job.steps);
+    if (problem) throw new Error(problem);
+    followRun(await post("runs", body.value));
   } catch (error) {
-    report(jobForm, error.message, "bad");
+    report(runForm, error.message, "bad");
+  }
+});
+stopRun.addEventListener("click", async () => {
+  try {
+    await request(`runs/${run.id}`, { method: "DELETE", headers });
+  } catch (error) {
+    report(runForm, error.message, "bad");
   }
 });
 show.addEventListener("click", () => {
-  topics.value = show.value;
+  topics.value = run.topic;
   history.checked = true;
   follow();
 });
 
-function followJob(topic, count) {
-  jobFollower?.close();
-  progress.max = count;
-  showProgress(0);
-  show.value = topic;
-  show.disabled = false;
+function followRun(started) {
+  runFollower?.close();
+  run = started;
+  let count = 0;
+  showCount(0);
+  progress.removeAttribute("value");
+  show.disabled = stopRun.disabled = false;
   const finish = (message, kind) => {
-    report(jobForm, message, kind);
-    jobFollower.close();
+    report(runForm, message, kind);
+    stopRun.disabled = true;
+    progress.value = kind === "good" ? 1 : 0;
+    runFollower.close();
   };
-  jobFollower = new Follower([topic], {
+  runFollower = new Follower([run.topic], {
     history: true,
     onevent: ({ name, text }) => {
-      if (name === "") showProgress(JSON.parse(text).count + 1);
-      else if (name === "done") finish("Done.", "good");
+      if (name === "") showCount(++count);
+      else if (name === "done") finish(ENDS[JSON.parse(text).status], "good");
       else if (name === "stream-error") finish(JSON.parse(text).title, "bad");
-      else if (name === "reset") finish("The service restarted. The job is lost.", "bad");
+      else if (name === "reset") finish("The service restarted. The run is lost.", "bad");
     },
     onstate: (name, problem) => {
-      if (name === "connecting" || name === "open") report(jobForm, "Running.");
-      else if (name === "reconnecting") report(jobForm, problem ?? "Reconnecting.");
-      else if (name === "rejected") report(jobForm, problem, "bad");
+      if (name === "connecting" || name === "open") report(runForm, "Running.");
+      else if (name === "reconnecting") report(runForm, problem ?? "Reconnecting.");
+      else if (name === "rejected") finish(problem, "bad");
     },
   });
 }
 
-function showProgress(step) {
-  progress.value = step;
-  reached.textContent = `${step} of ${progress.max}`;
+function showCount(count) {
+  received.textContent = count === 1 ? "1 event" : `${count.toLocaleString("en")} events`;
 }

@@ -1,0 +1,28 @@
+"""Runs: work that goes on without its client, and whose events are streamed."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class RunRequest(BaseModel):
+    """The body of `POST /runs`: count `steps`, with `interval` seconds in between."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    steps: Annotated[int, Field(ge=1, le=1_000_000)] = 5
+    interval: Annotated[float, Field(ge=0, le=3600, allow_inf_nan=False)] = 1.0
+
+
+async def run(request: RunRequest, topic: str) -> AsyncIterator[dict[str, Any]]:
+    """Do the work: each value is an event of `topic`, or a `ServerSentEvent` with its name.
+
+    It goes on when the client leaves. `finally` and `async with` are completed at every end: when
+    the run is done, fails or is stopped, and on shutdown.
+    """
+    for count in range(request.steps):
+        if count:
+            await asyncio.sleep(request.interval)
+        yield {"topic": topic, "count": count}

@@ -1,0 +1,12 @@
+-- Set the status of a run that has not ended. Return its status, false for an unknown run.
+local run = KEYS[1]
+local prefix, ended, retention = ARGV[1], ARGV[2], ARGV[3]
+
+local status, key = unpack(redis.call('HMGET', run, 'status', 'key'))
+if status == 'running' then
+    status = ended
+    redis.call('HSET', run, 'status', status)
+    redis.call('PEXPIRE', run, retention)
+    redis.call('PEXPIRE', prefix .. (key or ''), retention)
+end
+return status

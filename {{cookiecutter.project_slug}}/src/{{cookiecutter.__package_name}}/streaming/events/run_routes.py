@@ -1,0 +1,142 @@
+"""The routes that start, show and stop runs."""
+
+from collections.abc import AsyncIterator, Callable
+from functools import partial
+from inspect import isasyncgenfunction
+from typing import Annotated, Any, TypeVar, cast
+
+from fastapi import APIRouter, Body, Header, HTTPException, Request, Response
+from pydantic import BaseModel
+
+#{% if cookiecutter.__uses.tokens %}
+from ..access.dependencies import GUARDED, Requires, requires
+from ..access.tokens import Scope
+#{% endif %}
+#{% if cookiecutter.__uses.redis %}
+from ..openapi import retry_later, stream_responses
+#{% else %}
+from ..openapi import stream_responses
+#{% endif %}
+from ..registry import UNKNOWN, network_of
+from ..routes import StreamRoute
+from .broker import EARLIEST
+from .response import TopicStreamResponse
+from .routes import BODY_ERRORS, EVENT, BrokerDep, follow
+from .runs import Runs, RunStatus
+
+EVENTS = TopicStreamResponse.media_type
+RUN_ERRORS: dict[int | str, dict[str, Any]] = {
+    404: {"description": "There is no such run."},
+#{% if cookiecutter.__uses.redis %}
+    503: retry_later("The event broker is unavailable."),
+#{% endif %}
+}
+IdempotencyKey = Annotated[
+    str, Header(max_length=255, description="Requests with the same key start one run")
+]
+R = TypeVar("R", bound=BaseModel)
+
+
+class RunState(BaseModel):
+    """A run: the topic of its events, and its status."""
+
+    id: str
+    topic: str
+    status: RunStatus
+
+
+def run_routes(request_type: type[R], run: Callable[[R, str], AsyncIterator[Any]]) -> APIRouter:
+    """Return the routes of runs: what `run(request, topic)` yields is published to the topic.
+
+    Raises `ValueError` unless `run` is an async generator function.
+    """
+    if not isasyncgenfunction(run):
+        raise ValueError(f"Invalid run {run!r}: expected an async generator function")
+    required = any(field.is_required() for field in request_type.model_fields.values())
+    default = Body() if required else Body(request_type())
+#{% if cookiecutter.__uses.tokens %}
+    router = APIRouter(tags=["runs"], route_class=StreamRoute, responses=GUARDED)
+#{% else %}
+    router = APIRouter(tags=["runs"], route_class=StreamRoute)
+#{% endif %}
+
+    @router.post(
+        "/runs",
+        status_code=202,
+#{% if cookiecutter.__uses.tokens %}
+        dependencies=[requires(Scope.PUBLISH)],
+#{% endif %}
+        response_model=RunState,
+        responses={
+            **stream_responses("Its events.", EVENT, {EVENTS: ""}),
+            202: {"headers": {"Location": {"schema": {"type": "string"}}}},
+            **BODY_ERRORS,
+        },
+    )
+    async def start_run(
+        request: Request,
+        response: Response,
+        broker: BrokerDep,
+        idempotency_key: IdempotencyKey = "",
+        body: request_type = default,  # type: ignore[valid-type]
+    ) -> Any:
+        """Start a run, which goes on when its client leaves; `Location` is its status.
+
+        A client that accepts `text/event-stream`, and not JSON, gets its events: use `curl -N`.
+        """
+        accept = request.headers.get("accept", "")
+        streams = EVENTS in accept and "application/json" not in accept
+        address = request.client.host if request.client else UNKNOWN
+        if streams:
+#{% if cookiecutter.__uses.tokens %}
+            Requires(Scope.EVENTS).check(request)
+#{% endif %}
+            # A stream that is not admitted must not leave a run behind.
+            with request.app.state.streams.admit(address, endless=True):
+                pass
+        runs: Runs = request.app.state.runs
+#{% if cookiecutter.__uses.tokens %}
+        caller = request.user.id or network_of(address)
+#{% else %}
+        caller = network_of(address)
+#{% endif %}
+        given = cast(R, body)
+        json = given.model_dump_json()
+        started = await runs.start(partial(run, given), caller, key=idempotency_key, body=json)
+        response.headers["Location"] = request.url_for("show_run", id=started.id).path
+        response.headers["Vary"] = "Accept"
+        if not streams:
+            return started
+        stream = follow(request, broker, [started.topic], EARLIEST)
+        stream.headers.update(response.headers)
+        return stream
+
+    @router.get(
+        "/runs/{id}",
+#{% if cookiecutter.__uses.tokens %}
+        dependencies=[requires(Scope.EVENTS)],
+#{% endif %}
+        response_model=RunState,
+        responses=RUN_ERRORS,
+    )
+    async def show_run(id: str, request: Request) -> Any:
+        """Return the status of a run."""
+        found = await request.app.state.runs.find(id)
+        if not found:
+            raise HTTPException(404, "There is no such run.")
+        return found
+
+    @router.delete(
+        "/runs/{id}",
+        status_code=204,
+#{% if cookiecutter.__uses.tokens %}
+        dependencies=[requires(Scope.PUBLISH)],
+#{% endif %}
+        responses=RUN_ERRORS,
+    )
+    async def stop_run(id: str, request: Request) -> None:
+        """Stop a run, unless it has ended."""
+        if not await request.app.state.runs.stop(id):
+            raise HTTPException(404, "There is no such run.")
+
+    return router
