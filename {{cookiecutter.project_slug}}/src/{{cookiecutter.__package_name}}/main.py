@@ -213,7 +213,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 #{% endif %}
 #{% if cookiecutter.__uses.tokens %}
     secret = settings.session_secret.get_secret_value() if settings.session_secret else None
-    sessions = Sessions(settings.api_tokens, secret, settings.session_seconds)
+    sessions = Sessions(secret, settings.session_seconds)
     app.state.sessions = sessions
     app.include_router(session_routes)
     backend = TokenBackend(settings.api_tokens, sessions)
