@@ -51,7 +51,6 @@ from .streaming.access.hosts import HostMiddleware
 from .streaming.access.sessions import Sessions
 from .streaming.access.sessions import router as session_routes
 #{% endif %}
-from .streaming.docs import install_docs
 #{% if cookiecutter.__uses.sse %}
 from .streaming.events.fanout import Fanout
 from .streaming.events.jobs import Jobs
@@ -87,7 +86,7 @@ from .streaming.headers import SecurityHeadersMiddleware
 #{% endif %}
 from .streaming.health import HealthCheck
 from .streaming.health import router as health_routes
-from .streaming.openapi import StreamingAPI
+from .streaming.openapi import StreamingAPI, install_docs
 #{% if cookiecutter.__uses.origins %}
 from .streaming.origins import CrossOriginMiddleware
 #{% endif %}

@@ -53,8 +53,9 @@ class CrossOriginMiddleware(RejectingMiddleware):
         if scope.get("method") in SAFE_METHODS and not is_protected:
             return None
         origin, site, host = map(headers.get, ("origin", "sec-fetch-site", "host"))
-        # Clients that are not browsers send neither origin nor site.
-        is_same = origin in (None, f"http://{host}", f"https://{host}")
-        if origin in self._origins or (is_same if site is None else site in ("same-origin", "none")):
+        if origin in self._origins or site in ("same-origin", "none"):
+            return None
+        # Clients that are not browsers send neither header.
+        if site is None and origin in (None, f"http://{host}", f"https://{host}"):
             return None
         return ProblemResponse(403, "Cross-origin requests are not allowed.")

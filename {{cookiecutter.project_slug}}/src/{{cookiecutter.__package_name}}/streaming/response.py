@@ -18,7 +18,6 @@ from .generators import ItemFormat
 #{% if cookiecutter.__uses.request_id %}
 from .headers import request_id
 #{% endif %}
-from .openapi import SERVER_RECEIVE
 from .registry import UNKNOWN, Chunk, Reason, SlowReader, Stream, Streams
 
 logger = logging.getLogger(__name__)
@@ -26,6 +25,8 @@ logger = logging.getLogger(__name__)
 CLOSE_SECONDS = 1.0
 LAST_CHUNK = Chunk(b"", 0)
 MAX_PIECE = 256 * 1024
+SERVER_RECEIVE = "server_receive"
+"""The key of a scope for the `receive` of the server."""
 
 
 class StreamAborted(Exception):
