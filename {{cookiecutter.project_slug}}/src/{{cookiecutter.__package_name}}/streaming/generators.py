@@ -30,10 +30,6 @@ START_SECONDS = 0.5
 """Time after which a stream with heartbeats starts without an item."""
 
 
-class GeneratorCancelled(Exception):
-    """A generator was cancelled, and not by its stream."""
-
-
 class ItemFormat(ABC):
     """A format of streams whose items have the type `annotation`.
 
@@ -133,13 +129,9 @@ class RunningTask(RunningGenerator):
         except asyncio.CancelledError:
             if self._closing:
                 raise
-            raise GeneratorCancelled from None
+            raise RuntimeError("The generator was cancelled, and not by its stream.") from None
         finally:
             await generator.aclose()
-
-    def _add(self, item: Any) -> None:
-        self._waiting.append(item)
-        self._arrived.set()
 
     async def _until_taken(self, generator: AsyncGenerator[Any, None]) -> None:
         """Wait until items are taken. A cancellation in between is raised at the `yield`."""
@@ -150,6 +142,10 @@ class RunningTask(RunningGenerator):
             await self._taken.wait()
         except asyncio.CancelledError as cancelled:
             self._add(await generator.athrow(cancelled))
+
+    def _add(self, item: Any) -> None:
+        self._waiting.append(item)
+        self._arrived.set()
 
 
 class RunningThread(RunningGenerator):

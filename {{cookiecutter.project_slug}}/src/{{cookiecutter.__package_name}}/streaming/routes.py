@@ -78,7 +78,7 @@ class StreamRoute(APIRoute):
         async def handle(request: Request) -> Response:
 #{% if cookiecutter.__uses.tokens %}
             for rule in rules:
-                rule.check(request)
+                await rule(request, None, None)
 #{% endif %}
             for name in single:
                 number = len(request.query_params.getlist(name))
