@@ -90,6 +90,18 @@ def install_docs(app: FastAPI) -> None:
     app.mount("/static/docs", StaticFiles(directory=PAGES))
 
 
+def retry_later(description: str) -> dict[str, Any]:
+    """Return the documentation of a temporary error, whose response has `Retry-After`."""
+    seconds = {"description": "Seconds to wait", "schema": {"type": "integer"}}
+    return {"description": description, "headers": {"Retry-After": seconds}}
+
+
+STREAM_ERRORS: dict[int | str, dict[str, Any]] = {
+    429: retry_later("The client has too many open streams."),
+    503: retry_later("The stream cannot be started now."),
+}
+
+
 def stream_responses(
     description: str, item: Mapping[str, Any], examples: Mapping[str, str]
 ) -> dict[int | str, dict[str, Any]]:
@@ -99,31 +111,16 @@ def stream_responses(
     which the description repeats: pages show an example of JSON lines as one string.
     """
     content: dict[str, Any] = {media_type: {"itemSchema": item} for media_type in examples}
-    wire = ""
     for media_type, example in examples.items():
         if example:
             shown = {"summary": "On the wire", "serializedValue": example}
             content[media_type]["examples"] = {"wire": shown}
-            wire += f"\n\n```text\n{example.strip()}\n```"
-    return {200: {"description": description + wire, "content": content}, **stream_errors()}
+            description += f"\n\n```text\n{example.strip()}\n```"
+    return {200: {"description": description, "content": content}, **STREAM_ERRORS}
 
 
 def item_responses(media_type: str, status: int, item: Any) -> dict[int | str, dict[str, Any]]:
     """Return the `responses` of a route that streams items of the type `item`."""
     # FastAPI merges the schema of `model` into its own, of text: `None` leaves its type out.
     content = {media_type: {"schema": {"type": None}, "itemSchema": {}}}
-    return {status: {"model": item, "content": content}, **stream_errors()}
-
-
-def stream_errors() -> dict[int | str, dict[str, Any]]:
-    """Return the documentation of the errors of streams."""
-    return {
-        429: retry_later("The client has too many open streams."),
-        503: retry_later("The stream cannot be started now."),
-    }
-
-
-def retry_later(description: str) -> dict[str, Any]:
-    """Return the documentation of a temporary error, whose response has `Retry-After`."""
-    seconds = {"description": "Seconds to wait", "schema": {"type": "integer"}}
-    return {"description": description, "headers": {"Retry-After": seconds}}
+    return {status: {"model": item, "content": content}, **STREAM_ERRORS}

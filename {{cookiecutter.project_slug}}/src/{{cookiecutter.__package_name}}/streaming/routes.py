@@ -26,9 +26,8 @@ from .access.dependencies import Requires
 #{% endif %}
 from .generators import ItemFormat
 from .openapi import item_responses
-from .response import ItemsResponse, StreamResponse
+from .response import ItemsResponse
 
-HINT = "`/docs` shows a response when it is complete: use `curl -N` for a stream without an end."
 OPTION = "response_model_"
 CONTEXT = "_stream_context"
 """The parameter of a streamed path operation with its request and its response."""
@@ -56,8 +55,6 @@ class StreamRoute(APIRoute):
             except ValueError as error:
                 raise ValueError(f"Invalid route {path!r}: {error}") from None
         super().__init__(path, endpoint, **options)
-        if lenient_issubclass(self.response_class, StreamResponse):
-            self.description = f"{self.description}\n\n{HINT}".lstrip()
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """Return the handler of the route."""
