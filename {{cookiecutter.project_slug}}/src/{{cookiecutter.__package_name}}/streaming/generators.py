@@ -17,8 +17,6 @@ from pydantic import TypeAdapter
 from .registry import Chunk
 
 Items = AsyncGenerator[Any, None] | Generator[Any, None, None]
-Encode = Callable[[Sequence[Any]], bytes]
-"""Encodes items; without items it returns what a stream sends in place of them."""
 
 FIRST_BATCH = 10
 MAX_BATCH = 200
@@ -186,11 +184,12 @@ class RunningThread(RunningGenerator):
 
 
 async def encoded(
-    items: Items, encode: Encode, heartbeat: float | None = None
+    items: Items, encode: Callable[[Sequence[Any]], bytes], heartbeat: float | None = None
 ) -> AsyncGenerator[Chunk, None]:
     """Yield `items` in chunks of up to some 64 KiB, without waiting for more.
 
-    With `heartbeat` there is a chunk without items after so many seconds without an item.
+    With `heartbeat` there is a chunk without items after so many seconds without an item. Without
+    items `encode` returns what a stream sends in place of them.
     """
     running: RunningGenerator
     running = RunningTask(items) if isinstance(items, AsyncGenerator) else RunningThread(items)

@@ -32,10 +32,7 @@ class Health(BaseModel):
 
 
 class HealthCheck:
-    """Runs `checks`, once for all requests that wait for the result.
-
-    So a flood of requests takes no more threads and connections than one.
-    """
+    """Runs `checks`, once for all requests that wait for the result."""
 
     def __init__(self, checks: Sequence[Callable[[], Awaitable[None]]]) -> None:
         self._checks = checks

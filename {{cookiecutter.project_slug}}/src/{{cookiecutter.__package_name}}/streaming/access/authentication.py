@@ -8,9 +8,6 @@ from .dependencies import COOKIE, Caller
 from .sessions import Sessions
 from .tokens import Scope, Tokens, find_token
 
-READ_SCOPES = frozenset(Scope) - {"publish"}
-"""What a session can grant."""
-
 
 class TokenBackend(AuthenticationBackend):
     """Authenticates by `Authorization: Bearer`, else by the session cookie.
@@ -36,5 +33,5 @@ class TokenBackend(AuthenticationBackend):
         token_hash = self._sessions.verify(conn.cookies.get(COOKIE, ""))
         if token_hash not in self._tokens:
             return AuthCredentials(), Caller()
-        scopes = self._tokens[token_hash] & READ_SCOPES
+        scopes = self._tokens[token_hash] - {"publish"}
         return AuthCredentials(list(scopes)), Caller(token_hash, by_session=True)
