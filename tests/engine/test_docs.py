@@ -6,7 +6,7 @@ import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
-from streaming_api.streaming.docs import install_docs
+from streaming_api.streaming.openapi import install_docs
 
 from .variant import SECURITY_HEADERS
 

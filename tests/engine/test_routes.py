@@ -110,25 +110,6 @@ def test_routes_of_engine_reject_duplicate_parameters(idle_client: TestClient, p
     assert response.json()["detail"].endswith(": expected one value, got 2.")
 
 
-def test_description_of_streams_alone_has_hint(app: FastAPI) -> None:
-    hints = {path for path, (text, _) in described(app).items() if "`curl -N`" in text}
-
-    assert hints == {path for path, (_, is_stream) in described(app).items() if is_stream}
-    assert hints
-
-
-def described(app: FastAPI) -> dict[str, tuple[str, bool]]:
-    """Return the descriptions of operations, and whether these are streams."""
-    return {
-        f"{method} {path}": (
-            operation["description"],
-            "itemSchema" in str(operation["responses"].get("200")),
-        )
-        for path, methods in app.openapi()["paths"].items()
-        for method, operation in methods.items()
-    }
-
-
 def in_chunks(size: int) -> Iterator[bytes]:
     """Yield a body of that size, whose length is not in a header."""
     for _ in range(size):

@@ -12,7 +12,7 @@ pytestmark = pytest.mark.anyio
 
 ALL, NONE = hash_token("all"), hash_token("none")
 TOKENS = {ALL: frozenset(Scope), NONE: frozenset[Scope]()}
-SESSIONS = Sessions(TOKENS, "key", 60)
+SESSIONS = Sessions("key", 60)
 
 
 async def authenticate(
@@ -81,6 +81,12 @@ async def test_token_takes_precedence_over_session() -> None:
 
 async def test_invalid_session_has_no_scopes() -> None:
     assert await authenticate(session="wrong") == (set(), Caller())
+
+
+async def test_session_ends_with_its_token() -> None:
+    tokens = {NONE: TOKENS[NONE]}
+
+    assert await authenticate(session=SESSIONS.sign(ALL), tokens=tokens) == (set(), Caller())
 
 
 @pytest.mark.parametrize("authorization", [None, "Bearer wrong"])

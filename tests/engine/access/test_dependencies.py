@@ -19,7 +19,7 @@ from streaming_api.streaming.problems import problem_handlers
 READ = next(iter(Scope))
 ALL = hash_token("all")
 TOKENS = {ALL: frozenset(Scope), hash_token("none"): frozenset[Scope]()}
-SESSIONS = Sessions(TOKENS, "key", 60)
+SESSIONS = Sessions("key", 60)
 MAX_BYTES = 10
 
 

@@ -368,7 +368,7 @@ def test_summary_and_command_name_the_export(document: Document, format: Format)
     assert found["summary"] == f"Export notes as {format.extension.upper()}"
     assert found["tags"] == ["exports"]
     command = f"curl -N http://127.0.0.1:8000{format.path(notes)}"
-    assert found["description"].startswith(f"```console\n{command}\n```\n")
+    assert found["description"].startswith(f"```console\n{command}\n```")
 
 
 def test_operation_ids_are_unique(document: Document) -> None:

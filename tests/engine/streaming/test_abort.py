@@ -6,8 +6,7 @@ from typing import Any
 import pytest
 from starlette.types import Message
 
-from streaming_api.streaming.openapi import SERVER_RECEIVE
-from streaming_api.streaming.response import connection_of, limit_silence
+from streaming_api.streaming.response import SERVER_RECEIVE, connection_of, limit_silence
 
 
 class Server:

@@ -7,7 +7,7 @@ from contextlib import contextmanager, suppress
 import pytest
 
 from streaming_api.streaming import Chunk, Reason
-from streaming_api.streaming.registry import SlowReader, Stream, StreamEnded, Streams
+from streaming_api.streaming.registry import SlowReader, Stream, Streams
 
 pytestmark = pytest.mark.anyio
 
@@ -146,7 +146,7 @@ async def test_suppressed_cancellation_is_raised_again(max_seconds: float, reaso
                 stream.end(reason)
             with suppress(asyncio.CancelledError):
                 await asyncio.Event().wait()
-            with pytest.raises(StreamEnded):
+            with pytest.raises(TimeoutError):
                 stream.raise_if_ended()
             stream.raise_if_ended()
 

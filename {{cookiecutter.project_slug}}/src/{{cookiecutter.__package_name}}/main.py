@@ -51,7 +51,6 @@ from .streaming.access.hosts import HostMiddleware
 from .streaming.access.sessions import Sessions
 from .streaming.access.sessions import router as session_routes
 #{% endif %}
-from .streaming.docs import install_docs
 #{% if cookiecutter.__uses.sse %}
 from .streaming.events.fanout import Fanout
 #{% if cookiecutter.__uses.memory %}
@@ -88,7 +87,7 @@ from .streaming.headers import SecurityHeadersMiddleware
 #{% endif %}
 from .streaming.health import HealthCheck
 from .streaming.health import router as health_routes
-from .streaming.openapi import StreamingAPI
+from .streaming.openapi import StreamingAPI, install_docs
 #{% if cookiecutter.__uses.origins %}
 from .streaming.origins import CrossOriginMiddleware
 #{% endif %}
@@ -229,7 +228,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 #{% endif %}
 #{% if cookiecutter.__uses.tokens %}
     secret = settings.session_secret.get_secret_value() if settings.session_secret else None
-    sessions = Sessions(settings.api_tokens, secret, settings.session_seconds)
+    sessions = Sessions(secret, settings.session_seconds)
     app.state.sessions = sessions
     app.include_router(session_routes)
     backend = TokenBackend(settings.api_tokens, sessions)

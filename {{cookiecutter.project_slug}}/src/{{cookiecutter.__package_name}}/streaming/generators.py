@@ -17,8 +17,6 @@ from pydantic import TypeAdapter
 from .registry import Chunk
 
 Items = AsyncGenerator[Any, None] | Generator[Any, None, None]
-Encode = Callable[[Sequence[Any]], bytes]
-"""Encodes items; without items it returns what a stream sends in place of them."""
 
 FIRST_BATCH = 10
 MAX_BATCH = 200
@@ -28,10 +26,6 @@ BUSY_SECONDS = 0.02
 """Time after which the items of a generator that never waits are sent."""
 START_SECONDS = 0.5
 """Time after which a stream with heartbeats starts without an item."""
-
-
-class GeneratorCancelled(Exception):
-    """A generator was cancelled, and not by its stream."""
 
 
 class ItemFormat(ABC):
@@ -137,13 +131,9 @@ class RunningTask(RunningGenerator):
         except asyncio.CancelledError:
             if self._closing:
                 raise
-            raise GeneratorCancelled from None
+            raise RuntimeError("The generator was cancelled, and not by its stream.") from None
         finally:
             await generator.aclose()
-
-    def _add(self, item: Any) -> None:
-        self._waiting.append(item)
-        self._arrived.set()
 
     async def _until_taken(self, generator: AsyncGenerator[Any, None]) -> None:
         """Wait until items are taken. A cancellation in between is raised at the `yield`."""
@@ -155,6 +145,10 @@ class RunningTask(RunningGenerator):
             await (self._taken.wait() if len(self._waiting) >= self.limit else asyncio.sleep(0))
         except asyncio.CancelledError as cancelled:
             self._add(await generator.athrow(cancelled))
+
+    def _add(self, item: Any) -> None:
+        self._waiting.append(item)
+        self._arrived.set()
 
 
 class RunningThread(RunningGenerator):
@@ -195,11 +189,12 @@ class RunningThread(RunningGenerator):
 
 
 async def encoded(
-    items: Items, encode: Encode, heartbeat: float | None = None
+    items: Items, encode: Callable[[Sequence[Any]], bytes], heartbeat: float | None = None
 ) -> AsyncGenerator[Chunk, None]:
     """Yield `items` in chunks of up to some 64 KiB, without waiting for more.
 
-    With `heartbeat` there is a chunk without items after so many seconds without an item.
+    With `heartbeat` there is a chunk without items after so many seconds without an item. Without
+    items `encode` returns what a stream sends in place of them.
     """
     running: RunningGenerator
     running = RunningTask(items) if isinstance(items, AsyncGenerator) else RunningThread(items)

@@ -97,20 +97,15 @@ class SecurityHeadersMiddleware:
 
     def __init__(self, app: ASGIApp, headers: Mapping[str, str]) -> None:
         self.app = app
-        self._https = dict(headers)
-        self._http = {name: value for name, value in headers.items() if name != HSTS}
+        self._headers = dict(headers)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
-        security_headers = self._https if scope["scheme"] == "https" else self._http
-
         def send_with_headers(message: Message) -> Awaitable[None]:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
-                for name, value in security_headers.items():
-                    headers.setdefault(name, value)
+                for name, value in self._headers.items():
+                    if name != HSTS or scope["scheme"] == "https":
+                        headers.setdefault(name, value)
             return send(message)
 
         await self.app(scope, receive, send_with_headers)

@@ -32,10 +32,7 @@ class Health(BaseModel):
 
 
 class HealthCheck:
-    """Runs `checks`, once for all requests that wait for the result.
-
-    So a flood of requests takes no more threads and connections than one.
-    """
+    """Runs `checks`, once for all requests that wait for the result."""
 
     def __init__(self, checks: Sequence[Callable[[], Awaitable[None]]]) -> None:
         self._checks = checks
@@ -45,10 +42,8 @@ class HealthCheck:
         """Return if all checks pass. Raises the exception of the one that fails."""
         if self._running is None or self._running.done():
             self._running = asyncio.create_task(self._run())
-        running = self._running
         # A client that disconnects does not cancel the checks of the others.
-        await asyncio.wait([running])
-        running.result()
+        await asyncio.shield(self._running)
 
     async def _run(self) -> None:
         for check in self._checks:

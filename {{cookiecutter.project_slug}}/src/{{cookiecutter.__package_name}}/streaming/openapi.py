@@ -1,16 +1,24 @@
-"""The API's description: streams (OpenAPI 3.2, "Sequential Media Types") and problem documents."""
+"""The API's description, of streams (OpenAPI 3.2) and problem documents, and its page."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
+import fastapi_offline
 from fastapi import FastAPI
+from fastapi.responses import FileResponse
+from fastapi.staticfiles import StaticFiles
 from pydantic import BaseModel
 from starlette.types import Receive, Scope, Send
 
+#{% if cookiecutter.__uses.tokens %}
+from .access.dependencies import PUBLIC
+#{% endif %}
 from .problems import PROBLEM
+from .response import SERVER_RECEIVE
 
-SERVER_RECEIVE = "server_receive"
-"""The key of a scope for the `receive` of the server."""
+PAGES = Path(__file__).parent / "docs"
+SWAGGER_UI = Path(fastapi_offline.__file__).parent / "static"
 
 
 class FieldError(BaseModel):
@@ -39,18 +47,7 @@ class StreamingAPI(FastAPI):
         await super().__call__(scope, receive, send)
 
     def openapi(self) -> dict[str, Any]:
-#{% if cookiecutter.__uses.tokens %}
-        """Return the description, without what FastAPI documents and the service does not send.
-
-        These are its own 422, a schema of the body beside that of a stream's items, and security
-        requirements in a service without tokens.
-        """
-#{% else %}
-        """Return the description, without what FastAPI documents and the service does not send.
-
-        These are its own 422, and a schema of the body beside that of a stream's items.
-        """
-#{% endif %}
+        """Return the description, without what FastAPI documents and the service does not send."""
         document = super().openapi()
         # The version that has `itemSchema`.
         document["openapi"] = "3.2.0"
@@ -77,6 +74,34 @@ class StreamingAPI(FastAPI):
         return document
 
 
+async def get_docs() -> FileResponse:
+    """Return the page of Swagger UI: local files, without inline scripts."""
+    return FileResponse(PAGES / "docs.html")
+
+
+def install_docs(app: FastAPI) -> None:
+    """Add `/docs` to `app`."""
+#{% if cookiecutter.__uses.tokens %}
+    app.add_api_route("/docs", get_docs, dependencies=[PUBLIC], include_in_schema=False)
+#{% else %}
+    app.add_api_route("/docs", get_docs, include_in_schema=False)
+#{% endif %}
+    app.mount("/static/swagger-ui", StaticFiles(directory=SWAGGER_UI))
+    app.mount("/static/docs", StaticFiles(directory=PAGES))
+
+
+def retry_later(description: str) -> dict[str, Any]:
+    """Return the documentation of a temporary error, whose response has `Retry-After`."""
+    seconds = {"description": "Seconds to wait", "schema": {"type": "integer"}}
+    return {"description": description, "headers": {"Retry-After": seconds}}
+
+
+STREAM_ERRORS: dict[int | str, dict[str, Any]] = {
+    429: retry_later("The client has too many open streams."),
+    503: retry_later("The stream cannot be started now."),
+}
+
+
 def stream_responses(
     description: str, item: Mapping[str, Any], examples: Mapping[str, str]
 ) -> dict[int | str, dict[str, Any]]:
@@ -86,31 +111,16 @@ def stream_responses(
     which the description repeats: pages show an example of JSON lines as one string.
     """
     content: dict[str, Any] = {media_type: {"itemSchema": item} for media_type in examples}
-    wire = ""
     for media_type, example in examples.items():
         if example:
             shown = {"summary": "On the wire", "serializedValue": example}
             content[media_type]["examples"] = {"wire": shown}
-            wire += f"\n\n```text\n{example.strip()}\n```"
-    return {200: {"description": description + wire, "content": content}, **stream_errors()}
+            description += f"\n\n```text\n{example.strip()}\n```"
+    return {200: {"description": description, "content": content}, **STREAM_ERRORS}
 
 
 def item_responses(media_type: str, status: int, item: Any) -> dict[int | str, dict[str, Any]]:
     """Return the `responses` of a route that streams items of the type `item`."""
     # FastAPI merges the schema of `model` into its own, of text: `None` leaves its type out.
     content = {media_type: {"schema": {"type": None}, "itemSchema": {}}}
-    return {status: {"model": item, "content": content}, **stream_errors()}
-
-
-def stream_errors() -> dict[int | str, dict[str, Any]]:
-    """Return the documentation of the errors of streams."""
-    return {
-        429: retry_later("The client has too many open streams."),
-        503: retry_later("The stream cannot be started now."),
-    }
-
-
-def retry_later(description: str) -> dict[str, Any]:
-    """Return the documentation of a temporary error, whose response has `Retry-After`."""
-    seconds = {"description": "Seconds to wait", "schema": {"type": "integer"}}
-    return {"description": description, "headers": {"Retry-After": seconds}}
+    return {status: {"model": item, "content": content}, **STREAM_ERRORS}

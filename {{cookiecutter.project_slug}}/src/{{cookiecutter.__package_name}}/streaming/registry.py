@@ -5,7 +5,7 @@ import signal
 import threading
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
@@ -43,10 +43,6 @@ class SlowReader(Exception):
     """The client reads more slowly than the stream sends."""
 
 
-class StreamEnded(Exception):
-    """The stream has been ended; nothing more is to be sent."""
-
-
 class Stream:
     """An open stream: its counters, its timeouts and the reason of its end."""
 
@@ -63,10 +59,10 @@ class Stream:
         self.failure: Exception | None = None
         self.connection: Any = None
         """The server's object of the request, if it is known."""
-        self._streams = streams
         self.opened_at = monotonic()
+        self._streams = streams
         self._timeout = asyncio.timeout(streams.max_seconds or None)
-        self._running = False
+        self._is_armed = True
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -77,16 +73,8 @@ class Stream:
         """
         try:
             async with self._timeout:
-                self._running = True
-                try:
-                    yield
-                finally:
-                    self._running = False
-        except (TimeoutError, StreamEnded) as error:
-            if self.reason or self._timeout.expired():
-                self.end(Reason.TIMEOUT)
-            else:
-                self.end(Reason.ERROR, error)
+                yield
+            self.end(Reason.COMPLETE)
         except SlowReader:
             self.end(Reason.SLOW_READER)
         except asyncio.CancelledError:
@@ -94,30 +82,34 @@ class Stream:
             self.end(Reason.SHUTDOWN if draining else Reason.CLIENT_DISCONNECT)
             raise
         except Exception as error:
-            self.end(Reason.ERROR, error)
-        else:
-            self.end(Reason.COMPLETE)
+            if isinstance(error, TimeoutError) and (self.reason or self._timeout.expired()):
+                self.end(Reason.TIMEOUT)
+            else:
+                self.end(Reason.ERROR, error)
 
     def end(self, reason: Reason, failure: Exception | None = None) -> None:
         """Record why the stream ends, and cancel its body. The first reason wins."""
         self.failure = self.failure or failure
-        if self.reason:
-            return
-        self.reason = reason
-        if self._running and not self._timeout.expired():
-            self._timeout.reschedule(0)
+        if not self.reason:
+            self.reason = reason
+            self._reschedule(0)
 
     def disarm(self) -> None:
         """Stop cancelling the body, which cleans up from here on."""
-        self._running = False
-        if not self._timeout.expired():
-            self._timeout.reschedule(None)
+        self._reschedule(None)
+        self._is_armed = False
+
+    def _reschedule(self, when: float | None) -> None:
+        # A timeout that has expired, or whose block has been left, cannot be changed.
+        with suppress(RuntimeError):
+            if self._is_armed:
+                self._timeout.reschedule(when)
 
     def raise_if_ended(self) -> None:
-        """Raise `StreamEnded` if a library on the way has swallowed the cancellation."""
+        """Raise `TimeoutError` if a library on the way has swallowed the cancellation."""
         self.detect_disconnect()
         if self.reason or self._timeout.expired():
-            raise StreamEnded
+            raise TimeoutError
 
     def detect_disconnect(self) -> None:
         """End the stream if its connection is closed and the server has not said so.
@@ -166,7 +158,11 @@ class Streams:
         if len(self._open) >= self.max_streams:
             detail = f"Too many open streams: the limit is {self.max_streams}."
             raise HTTPException(503, detail, {"Retry-After": "5"})
-        client = network_of(client)
+        match parse_address(client):
+            case IPv4Address() as address:
+                client = str(address)
+            case IPv6Address() as address:
+                client = str(IPv6Network((int(address), 64), strict=False))
         if client != UNKNOWN and self._clients[client] >= self.max_per_client:
             detail = f"Too many open streams: the limit is {self.max_per_client} per client."
             raise HTTPException(429, detail, {"Retry-After": "5"})
@@ -201,14 +197,6 @@ def parse_address(host: str) -> IPv4Address | IPv6Address | None:
     except ValueError:
         return None
     return getattr(address, "ipv4_mapped", None) or address
-
-
-def network_of(host: str) -> str:
-    """Return the network of an IPv6 address, else the address or name itself."""
-    address = parse_address(host)
-    if isinstance(address, IPv6Address):
-        return str(IPv6Network((int(address), 64), strict=False))
-    return str(address or host)
 
 
 @contextmanager

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import socket
 from collections.abc import AsyncGenerator, Iterator, Mapping
-from contextlib import AsyncExitStack, suppress
+from contextlib import suppress
 from time import monotonic
 from typing import Any, ClassVar
 
@@ -18,15 +18,15 @@ from .generators import ItemFormat
 #{% if cookiecutter.__uses.request_id %}
 from .headers import request_id
 #{% endif %}
-from .openapi import SERVER_RECEIVE
-from .registry import Chunk, Reason, SlowReader, Stream, Streams
+from .registry import UNKNOWN, Chunk, Reason, SlowReader, Stream, Streams
 
 logger = logging.getLogger(__name__)
 
 CLOSE_SECONDS = 1.0
-RETRY_LATER = {"Retry-After": "5"}
 LAST_CHUNK = Chunk(b"", 0)
 MAX_PIECE = 256 * 1024
+SERVER_RECEIVE = "server_receive"
+"""The key of a scope for the `receive` of the server."""
 
 
 class StreamAborted(Exception):
@@ -75,7 +75,7 @@ class StreamResponse(Response):
             # Its only sign of a failed transfer is the length, which a stream does not have.
             raise HTTPException(505, "A stream expects HTTP/1.1 or later.")
         streams: Streams = scope["app"].state.streams
-        client = scope["client"][0] if scope.get("client") else "unknown"
+        client = scope["client"][0] if scope.get("client") else UNKNOWN
         with streams.admit(client, endless=self.endless) as stream:
             stream.connection = connection_of(scope, receive)
             limit_silence(stream.connection, stream.send_timeout)
@@ -85,8 +85,9 @@ class StreamResponse(Response):
             finally:
                 self._log_end(scope, stream)
             await self._close(stream, receive, send)
-        if stream.failure:
-            await exit_dependencies(scope, stream.failure)
+        if (failure := stream.failure) and (stack := scope.get("fastapi_inner_astack")):
+            # Dependencies that `yield` would take the stream for complete. It has been logged.
+            await stack.pop_all().__aexit__(type(failure), failure, failure.__traceback__)
 
     async def send_body(self, stream: Stream, receive: Receive, send: Send) -> None:
         """Send all chunks. Raises the exceptions of the generator, and `SlowReader`."""
@@ -130,7 +131,7 @@ class StreamResponse(Response):
             if isinstance(stream.failure, self.raised):
                 raise stream.failure
             detail = "The stream could not be started."
-            raise HTTPException(503, detail, RETRY_LATER) from stream.failure
+            raise HTTPException(503, detail, {"Retry-After": "5"}) from stream.failure
         closing = None if stream.is_cut else self.closing(stream.reason)
         if closing is not None:
             with move_on_after(CLOSE_SECONDS), suppress(Exception):
@@ -145,11 +146,8 @@ class StreamResponse(Response):
             await until_disconnected(receive)
 
     def _start(self) -> Message:
-        return {
-            "type": "http.response.start",
-            "status": self.status_code,
-            "headers": self.raw_headers,
-        }
+        headers = self.raw_headers
+        return {"type": "http.response.start", "status": self.status_code, "headers": headers}
 
     def _log_end(self, scope: Scope, stream: Stream) -> None:
         # An exception that is raised becomes an answer, a 404 for example, or is logged elsewhere.
@@ -180,18 +178,6 @@ class ItemsResponse(StreamResponse):
     item_format: ClassVar[type[ItemFormat]]
 
 
-async def exit_dependencies(scope: Scope, failure: Exception) -> None:
-    """Raise `failure` in the dependencies that `yield`, which could take the stream for complete.
-
-    It has been logged, so it is not raised to the server.
-    """
-    async with AsyncExitStack() as stack:
-        stack.push(lambda _, error, __: error is failure)
-        dependencies: AsyncExitStack = scope.get("fastapi_inner_astack", AsyncExitStack())
-        stack.push_async_exit(dependencies.pop_all())
-        raise failure
-
-
 def body_message(chunk: Chunk) -> Message:
     """Return the ASGI message that sends `chunk`."""
     more = chunk is not LAST_CHUNK
@@ -200,11 +186,10 @@ def body_message(chunk: Chunk) -> Message:
 
 def pieces(chunk: Chunk) -> Iterator[Chunk]:
     """Yield the parts of a chunk, each of which has the time limit of a send."""
-    rest = chunk
-    while len(rest.data) > MAX_PIECE:
-        yield Chunk(rest.data[:MAX_PIECE], 0, is_partial=True)
-        rest = Chunk(rest.data[MAX_PIECE:], rest.items)
-    yield rest
+    while len(chunk.data) > MAX_PIECE:
+        yield Chunk(chunk.data[:MAX_PIECE], 0, is_partial=True)
+        chunk = Chunk(chunk.data[MAX_PIECE:], chunk.items)
+    yield chunk
 
 
 async def until_disconnected(receive: Receive) -> None:
@@ -217,17 +202,14 @@ async def end_on_disconnect(receive: Receive, stream: Stream) -> None:
     """End `stream` when its client disconnects, or when the rest of its request is invalid."""
     try:
         await until_disconnected(receive)
+        stream.end(Reason.CLIENT_DISCONNECT)
     except Exception as failure:
         stream.end(Reason.ERROR, failure)
-    else:
-        stream.end(Reason.CLIENT_DISCONNECT)
 
 
 def connection_of(scope: Scope, receive: Receive) -> Any:
-    """Return the server's object of a request, which has the `transport`; `None` if unknown.
-
-    uvicorn's `receive` is a method of it. Middleware and FastAPI wrap it.
-    """
+    """Return the server's object of a request, which has the `transport`; `None` if unknown."""
+    # uvicorn's `receive` is a method of it. Middleware and FastAPI wrap it.
     owner = getattr(scope.get(SERVER_RECEIVE, receive), "__self__", None)
     return owner if hasattr(owner, "transport") else None
 

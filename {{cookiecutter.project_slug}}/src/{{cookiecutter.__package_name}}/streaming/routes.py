@@ -7,12 +7,14 @@ from typing import Annotated, Any
 
 from fastapi import Depends, HTTPException, Request, Response
 from fastapi._compat import field_annotation_is_sequence, lenient_issubclass
-from fastapi.dependencies.models import Dependant, _is_async_gen_callable, _is_gen_callable
+from fastapi.dependencies.models import _is_async_gen_callable, _is_gen_callable
 from fastapi.dependencies.utils import (
+    get_flat_params,
     get_stream_item_type,
     get_typed_return_annotation,
     get_typed_signature,
 )
+from fastapi.params import Query
 from fastapi.routing import APIRoute, _effective_route_context_var
 from fastapi.utils import deep_dict_update
 #{% if cookiecutter.__uses.sse %}
@@ -24,9 +26,8 @@ from .access.dependencies import Requires
 #{% endif %}
 from .generators import ItemFormat
 from .openapi import item_responses
-from .response import ItemsResponse, StreamResponse
+from .response import ItemsResponse
 
-HINT = "`/docs` shows a response when it is complete: use `curl -N` for a stream without an end."
 OPTION = "response_model_"
 CONTEXT = "_stream_context"
 """The parameter of a streamed path operation with its request and its response."""
@@ -54,15 +55,18 @@ class StreamRoute(APIRoute):
             except ValueError as error:
                 raise ValueError(f"Invalid route {path!r}: {error}") from None
         super().__init__(path, endpoint, **options)
-        if lenient_issubclass(self.response_class, StreamResponse):
-            self.description = f"{self.description}\n\n{HINT}".lstrip()
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """Return the handler of the route."""
         handler = super().get_route_handler()
         # FastAPI calls this again for each router that includes the route.
         route = _effective_route_context_var.get() or self
-        single = single_parameters(route.dependant)
+        single = [
+            field.alias
+            for field in get_flat_params(route.dependant)
+            if isinstance(field.field_info, Query)
+            and not field_annotation_is_sequence(field.field_info.annotation)
+        ]
 #{% if cookiecutter.__uses.tokens %}
         calls = [each.dependency for each in route.dependencies]
         rules = [call for call in calls if isinstance(call, Requires)]
@@ -71,7 +75,7 @@ class StreamRoute(APIRoute):
         async def handle(request: Request) -> Response:
 #{% if cookiecutter.__uses.tokens %}
             for rule in rules:
-                rule.check(request)
+                await rule(request, None, None)
 #{% endif %}
             for name in single:
                 number = len(request.query_params.getlist(name))
@@ -139,19 +143,6 @@ def streamed(endpoint: Callable[..., Any], options: dict[str, Any]) -> Callable[
 async def get_context(request: Request, response: Response) -> tuple[Request, Response]:
     """Return the request, and the status and headers that dependencies have set."""
     return request, response
-
-
-def single_parameters(dependant: Dependant) -> list[str]:
-    """Return the names of the query parameters that take one value, those of dependencies too."""
-    dependants = [dependant]
-    for dependant in dependants:
-        dependants.extend(dependant.dependencies)
-    return [
-        field.alias
-        for dependant in dependants
-        for field in dependant.query_params
-        if not field_annotation_is_sequence(field.field_info.annotation)
-    ]
 #{% if cookiecutter.__uses.sse %}
 
 

@@ -30,15 +30,12 @@ class HTTPProtocol(HttpToolsProtocol):
             self._head_timeout = self.loop.call_later(HEAD_SECONDS, self.transport.close)
         super().data_received(data)
 
-    def on_message_begin(self) -> None:
-        self._head_bytes = 0
-        super().on_message_begin()
-
     def on_body(self, body: bytes) -> None:
         self._head_bytes = 0
         super().on_body(body)
 
     def on_headers_complete(self) -> None:
+        self._head_bytes = 0
         if self._head_timeout:
             self._head_timeout.cancel()
             self._head_timeout = None

@@ -3,6 +3,9 @@
 import re
 import sys
 from collections.abc import Mapping
+#{% if cookiecutter.__uses.exports %}
+from contextlib import suppress
+#{% endif %}
 #{% if cookiecutter.__uses.sqlite %}
 from pathlib import Path
 #{% endif %}
@@ -48,24 +51,19 @@ MIN_SECRET = 32
 def validate_database_url(url: str) -> str:
     """Return `url` with the driver that the engine uses. Raises `ValueError`."""
 #{% if cookiecutter.__uses.sqlite %}
+    with suppress(ArgumentError, ValueError):
+        parsed = make_url(url)
+        if parsed.get_backend_name() == "sqlite" and parsed.database not in (None, "", ":memory:"):
+            return parsed.set(drivername="sqlite").render_as_string(hide_password=False)
     expected = "expected the URL of a file, for example sqlite:///data.db or sqlite:////srv/data.db"
-    try:
-        parsed = make_url(url)
-    except ArgumentError:
-        raise ValueError(expected) from None
-    if parsed.get_backend_name() != "sqlite" or parsed.database in (None, "", ":memory:"):
-        raise ValueError(expected)
-    return parsed.set(drivername="sqlite").render_as_string(hide_password=False)
 #{% else %}
-    expected = "expected a URL like postgresql://user:password@host:port/name"
-    try:
+    with suppress(ArgumentError, ValueError):
         parsed = make_url(url)
-    except ArgumentError:
-        raise ValueError(expected) from None
-    if parsed.get_backend_name() != "postgresql":
-        raise ValueError(expected)
-    return parsed.set(drivername="postgresql+psycopg").render_as_string(hide_password=False)
+        if parsed.get_backend_name() == "postgresql":
+            return parsed.set(drivername="postgresql+psycopg").render_as_string(hide_password=False)
+    expected = "expected a URL like postgresql://user:password@host:port/name"
 #{% endif %}
+    raise ValueError(expected)
 
 
 #{% if cookiecutter.__uses.sqlite %}

@@ -8,14 +8,12 @@ from .dependencies import COOKIE, Caller
 from .sessions import Sessions
 from .tokens import Scope, Tokens, find_token
 
-READ_SCOPES = frozenset(Scope) - {"publish"}
-"""What a session can grant."""
-
 
 class TokenBackend(AuthenticationBackend):
     """Authenticates by `Authorization: Bearer`, else by the session cookie.
 
-    Without tokens every caller has every scope.
+    Without tokens every caller has every scope. A session grants the scopes of its token except for
+    `publish`, since a browser sends the cookie with requests of any page, and ends with the token.
     """
 
     def __init__(self, tokens: Tokens, sessions: Sessions) -> None:
@@ -33,7 +31,7 @@ class TokenBackend(AuthenticationBackend):
                 return AuthCredentials(), Caller(error="invalid_token")
             return AuthCredentials(list(self._tokens[token_hash])), Caller(token_hash)
         token_hash = self._sessions.verify(conn.cookies.get(COOKIE, ""))
-        if token_hash is None:
+        if token_hash not in self._tokens:
             return AuthCredentials(), Caller()
-        scopes = self._tokens[token_hash] & READ_SCOPES
+        scopes = self._tokens[token_hash] - {"publish"}
         return AuthCredentials(list(scopes)), Caller(token_hash, by_session=True)

@@ -19,12 +19,13 @@ cookie = APIKeyCookie(name=COOKIE, auto_error=False, description="Set by `POST /
 Bearer = Annotated[HTTPAuthorizationCredentials | None, Security(bearer)]
 SessionCookie = Annotated[str | None, Security(cookie)]
 
-CHALLENGE = {"WWW-Authenticate": {"schema": {"type": "string"}, "description": "RFC 6750"}}
+CHALLENGE = "WWW-Authenticate"
+HEADERS = {CHALLENGE: {"schema": {"type": "string"}, "description": "RFC 6750"}}
 UNAUTHORIZED: dict[int | str, dict[str, Any]] = {
-    401: {"description": "A valid token is required.", "headers": CHALLENGE},
+    401: {"description": "A valid token is required.", "headers": HEADERS},
 }
 GUARDED: dict[int | str, dict[str, Any]] = UNAUTHORIZED | {
-    403: {"description": "The token lacks the required scope.", "headers": CHALLENGE},
+    403: {"description": "The token lacks the required scope.", "headers": HEADERS},
 }
 """The documentation of the errors of a route that requires a scope."""
 
@@ -53,18 +54,13 @@ class Requires:
     scope: Scope
 
     async def __call__(self, request: Request, _: Bearer, __: SessionCookie) -> None:
-        """Raise as `check` does."""
-        self.check(request)
-
-    def check(self, request: Request) -> None:
         """Raise `HTTPException`: 401 without authentication, 403 without the scope."""
         if self.scope in request.auth.scopes:
             return
         if not request.user.is_authenticated:
             raise unauthorized(request.user)
         challenge = f'Bearer error="insufficient_scope", scope="{self.scope}"'
-        detail = f"The scope {self.scope} is required."
-        raise HTTPException(403, detail, {"WWW-Authenticate": challenge})
+        raise HTTPException(403, f"The scope {self.scope} is required.", {CHALLENGE: challenge})
 
 
 async def require_token(request: Request, _: Bearer) -> Caller:
@@ -78,9 +74,7 @@ async def require_token(request: Request, _: Bearer) -> Caller:
 def unauthorized(caller: Caller) -> HTTPException:
     """Return the 401 for a caller without a valid token (RFC 6750, section 3)."""
     challenge = f'error="{caller.error}"' if caller.error else f'realm="{PACKAGE}"'
-    return HTTPException(
-        401, "A valid token is required.", {"WWW-Authenticate": f"Bearer {challenge}"}
-    )
+    return HTTPException(401, "A valid token is required.", {CHALLENGE: f"Bearer {challenge}"})
 
 
 async def allow_all() -> None:

@@ -5,9 +5,9 @@ from collections.abc import Collection
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Scope
 
-from ..origins import is_health_check, rejection
+from ..origins import RejectingMiddleware
 from ..problems import ProblemResponse
 from ..registry import parse_address
 
@@ -20,11 +20,11 @@ PROXY = {"cdn-loop", "forwarded", "via"}
 """Other headers of proxies."""
 
 
-class HostMiddleware:
+class HostMiddleware(RejectingMiddleware):
     """Rejects requests for other host names and, if `local_only`, from other machines.
 
     A web page can point its own host name at this machine (DNS rebinding): with `local_only` and
-    without `hosts` only host names of this machine are accepted. Health checks are always open.
+    without `hosts` only host names of this machine are accepted.
     """
 
     def __init__(self, app: ASGIApp, *, local_only: bool, hosts: Collection[str]) -> None:
@@ -32,22 +32,16 @@ class HostMiddleware:
         self._local_only = local_only
         self._hosts = frozenset(hosts)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        problem = None if scope["type"] == "lifespan" else self._problem(scope)
-        app = rejection(problem, scope) if problem else self.app
-        await app(scope, receive, send)
-
-    def _problem(self, scope: Scope) -> ProblemResponse | None:
-        if is_health_check(scope):
-            return None
-        headers = Headers(scope=scope)
+    def find_problem(self, scope: Scope, headers: Headers) -> ProblemResponse | None:
         host = host_name(headers.get("host", ""))
         if (self._hosts and host not in self._hosts) or (headers.get("host") and not host):
             return ProblemResponse(400, "Invalid Host header.")
         if self._local_only and not is_local(scope, headers):
             detail = "Only local requests are accepted. Set API_TOKENS to allow remote clients."
             return ProblemResponse(403, detail)
-        if self._local_only and not self._hosts and is_public_name(host):
+        # Others can register a name with a dot.
+        is_public = "." in host and parse_address(host) is None and not is_loopback(host)
+        if self._local_only and not self._hosts and is_public:
             detail = "Only localhost is accepted. Set API_TOKENS or ALLOWED_HOSTS for other names."
             return ProblemResponse(403, detail)
         return None
@@ -59,11 +53,9 @@ def is_local(scope: Scope, headers: Headers) -> bool:
     The client of a socket file is unknown. A name instead of an address is a client in a test.
     """
     client: tuple[str, int] | None = scope.get("client")
-    if client is None:
+    if client is None or not PROXY.isdisjoint(headers):
         return False
     named = [value for name, value in headers.items() if CLIENT_ADDRESS.fullmatch(name)]
-    if not PROXY.isdisjoint(headers):
-        return False
     if not named:
         is_own = is_loopback(client[0]) or parse_address(client[0]) is None
         return is_own and not any(name.startswith("x-forwarded") for name in headers)
@@ -82,11 +74,4 @@ def host_name(host: str) -> str:
 def is_loopback(host: str) -> bool:
     """Return whether `host`, a name or an address, is the loopback interface."""
     address = parse_address(host)
-    if address is None:
-        return host == "localhost" or host.endswith(".localhost")
-    return address.is_loopback
-
-
-def is_public_name(host: str) -> bool:
-    """Return whether `host` is a name that others can register: one with a dot."""
-    return "." in host and parse_address(host) is None and not is_loopback(host)
+    return address.is_loopback if address else f".{host}".endswith(".localhost")

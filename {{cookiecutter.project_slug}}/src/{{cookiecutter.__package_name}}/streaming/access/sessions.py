@@ -8,32 +8,29 @@ from itsdangerous import BadSignature, TimestampSigner
 from pydantic import BaseModel
 
 from .dependencies import COOKIE, PUBLIC, UNAUTHORIZED, Caller, require_token
-from .tokens import Scope, Tokens
+from .tokens import Scope
 
 
 class Sessions:
     """Signs session cookies, which are valid for `seconds`.
 
-    A session grants the scopes of its token except for `publish`, since a browser sends the cookie
-    with requests of any page, and ends with the token. Without a `secret` it ends with the process.
+    Without a `secret` sessions end with the process.
     """
 
-    def __init__(self, tokens: Tokens, secret: str | None, seconds: int) -> None:
+    def __init__(self, secret: str | None, seconds: int) -> None:
         self.seconds = seconds
-        self._tokens = tokens
         self._signer = TimestampSigner(secret or token_bytes(32), salt="session")
 
     def sign(self, token_hash: str) -> str:
         """Return the cookie of a session."""
         return self._signer.sign(token_hash).decode()
 
-    def verify(self, cookie: str) -> str | None:
-        """Return the hash of the session's token; `None` for an invalid or expired cookie."""
+    def verify(self, cookie: str) -> str:
+        """Return the hash of the session's token; empty for an invalid or expired cookie."""
         try:
-            token_hash = self._signer.unsign(cookie, max_age=self.seconds).decode()
+            return self._signer.unsign(cookie, max_age=self.seconds).decode()
         except BadSignature:
-            return None
-        return token_hash if token_hash in self._tokens else None
+            return ""
 
 
 class Session(BaseModel):

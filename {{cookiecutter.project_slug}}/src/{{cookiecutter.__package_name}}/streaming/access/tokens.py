@@ -36,20 +36,15 @@ def parse_tokens(value: Any) -> dict[str, Any]:
     """
     if isinstance(value, str):
         try:
-            value = json.loads(value or "{}", object_pairs_hook=unique_members)
+            value = json.loads(value or "{}")
         except json.JSONDecodeError as error:
             raise ValueError(f"expected JSON; the error is at character {error.pos + 1}") from None
     if not isinstance(value, Mapping):
         raise ValueError('expected an object like {"TOKEN": ["SCOPE"]}')
-    return unique_members([(parse_hash(token), scopes) for token, scopes in value.items()])
-
-
-def unique_members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Return the members of an object. Raises `ValueError` for a duplicate name."""
-    members = dict(pairs)
-    if len(members) < len(pairs):
+    tokens = {parse_hash(token): scopes for token, scopes in value.items()}
+    if len(tokens) < len(value):
         raise ValueError("expected each token once")
-    return members
+    return tokens
 
 
 def parse_hash(token: str) -> str:
@@ -71,8 +66,5 @@ def hash_token(token: str) -> str:
 def find_token(tokens: Tokens, token: str) -> str | None:
     """Return the hash of `token` if it is one of `tokens`, in constant time."""
     hashed = hash_token(token)
-    found = None
-    for known in tokens:
-        if compare_digest(known, hashed):
-            found = known
-    return found
+    found = [known for known in tokens if compare_digest(known, hashed)]
+    return found[0] if found else None

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 #{% if cookiecutter.__uses.sse %}
 from pathlib import Path
 #{% endif %}
-from typing import Annotated
+from typing import Annotated, Any
 #{% if cookiecutter.__uses.exports %}
 from urllib.parse import quote
 #{% endif %}
@@ -36,14 +36,14 @@ from .formats import FORMATS
 #{% if cookiecutter.__uses.sse %}
 from .position import Position
 from .publish import STDIN, publish_event, publish_lines
-from .service import DEFAULT_URL, ClientError, ServiceSettings, connect, printable
+from .service import DEFAULT_URL, ClientError, connect, printable
 from .tail import Tail, printer
 #{% else %}
-from .service import DEFAULT_URL, ClientError, ServiceSettings, connect, printable
+from .service import DEFAULT_URL, ClientError, connect, printable
 #{% endif %}
 
 URL = Annotated[str | None, typer.Option(help=f"URL of the service [API_URL, else {DEFAULT_URL}]")]
-LoadSettings = Callable[[], ServiceSettings]
+LoadSettings = Callable[[], Any]
 
 
 @contextmanager

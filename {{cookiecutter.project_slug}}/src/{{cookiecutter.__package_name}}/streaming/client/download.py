@@ -3,8 +3,7 @@
 import json
 import os
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from shlex import quote
 from time import monotonic
@@ -239,10 +238,9 @@ class Download:
         )
 
 
-@contextmanager
-def progress_bar(*, quiet: bool) -> Iterator[Progress]:
-    """Show the progress on stderr if that is a terminal."""
-    with Progress(
+def progress_bar(*, quiet: bool) -> Progress:
+    """Return a display of the progress on stderr, which is shown if that is a terminal."""
+    return Progress(
         SpinnerColumn(),
         TextColumn("{task.fields[rows]:,} rows"),
         FileSizeColumn(),
@@ -253,5 +251,4 @@ def progress_bar(*, quiet: bool) -> Iterator[Progress]:
         transient=True,
         redirect_stdout=False,
         redirect_stderr=False,
-    ) as progress:
-        yield progress
+    )

@@ -4,9 +4,7 @@ import os
 #{% if cookiecutter.__uses.exports %}
 from collections.abc import Iterator
 from contextlib import contextmanager
-#{% endif %}
 from pathlib import Path
-#{% if cookiecutter.__uses.exports %}
 
 from .service import ClientError
 #{% endif %}
@@ -15,11 +13,6 @@ from .service import ClientError
 def private(path: str, flags: int) -> int:
     """Open a file, as the `opener` of `open`: with mode 0600, and not through a symbolic link."""
     return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0), 0o600)
-
-
-def is_other_than_file(path: Path) -> bool:
-    """Return whether `path` is there and is no regular file; a symbolic link is none."""
-    return path.is_symlink() or (path.exists() and not path.is_file())
 #{% if cookiecutter.__uses.exports %}
 
 

@@ -4,7 +4,7 @@ import os
 import re
 from pathlib import Path
 
-from .files import is_other_than_file, private
+from .files import private
 from .service import ClientError
 
 ID = re.compile(r"[!-~]{1,256}")
@@ -22,7 +22,7 @@ class Position:
             raise ClientError(f"Invalid --after={id!r}: expected the id of an event.")
         self.id = id
         self._file = file
-        if file and is_other_than_file(file):
+        if file and (file.is_symlink() or (file.exists() and not file.is_file())):
             raise ClientError(f"Invalid --state={str(file)!r}: expected a regular file.")
         if file and file.exists():
             self.id = read(file)

@@ -4,40 +4,17 @@
 import os
 #{% endif %}
 from contextlib import suppress
-from typing import Protocol
+from typing import Any
 from unicodedata import category
 
 import httpx2
 import msgspec
-#{% if cookiecutter.__uses.tokens %}
-from pydantic import SecretStr
-#{% endif %}
 
 DEFAULT_URL = "http://127.0.0.1:8000"
 CONNECT_SECONDS = 10
 MAX_PROBLEM_BYTES = 1 << 16
 CONTROLS = {"Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp"}
 """Categories of Unicode whose characters a terminal does not simply show."""
-
-
-class ServiceSettings(Protocol):
-    """The settings that a client uses."""
-
-    @property
-    def api_url(self) -> str | None:
-        """The URL of the service."""
-#{% if cookiecutter.__uses.tokens %}
-
-    @property
-    def api_token(self) -> SecretStr | None:
-        """The token to send."""
-#{% endif %}
-#{% if cookiecutter.__uses.sse %}
-
-    @property
-    def heartbeat_seconds(self) -> float:
-        """The maximum idle time of an event stream."""
-#{% endif %}
 
 
 class Problem(msgspec.Struct):
@@ -51,11 +28,11 @@ class ClientError(Exception):
     """What went wrong, in one sentence."""
 
 
-def connect(url: str | None, settings: ServiceSettings, *, timeout: float) -> httpx2.Client:
-    """Return a client of the service at `url`, by default at `api_url`.
+def connect(url: str | None, settings: Any, *, timeout: float) -> httpx2.Client:
+    """Return a client of the service at `url`, by default at `settings.api_url`.
 
 #{% if cookiecutter.__uses.tokens %}
-    It sends `api_token`. Its streams fail after `timeout` seconds without data. Raises
+    It sends `settings.api_token`. Its streams fail after `timeout` seconds without data. Raises
     `ClientError` for an invalid URL.
 #{% else %}
     Its streams fail after `timeout` seconds without data. Raises `ClientError` for an invalid URL.
