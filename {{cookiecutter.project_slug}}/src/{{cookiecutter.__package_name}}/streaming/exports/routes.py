@@ -104,7 +104,7 @@ def add_route(
         if negotiates:
             headers["Vary"] = "Accept"
         encoder = response_class.encoder(list(columns), **options)
-        rows = Rows(request.app.state.database, statement, columns, list(export.key.values()))
+        rows = Rows(request.app.state.database, statement, columns)
         return response_class(rows.chunks(encoder), headers)
 
     names = " or ".join(each.extension.upper() for each in formats)
