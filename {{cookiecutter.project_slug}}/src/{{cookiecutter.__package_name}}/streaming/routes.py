@@ -9,6 +9,7 @@ from fastapi import Depends, HTTPException, Request, Response
 from fastapi._compat import field_annotation_is_sequence, lenient_issubclass
 from fastapi.dependencies.models import Dependant, _is_async_gen_callable, _is_gen_callable
 from fastapi.dependencies.utils import (
+    _get_flat_fields_from_params,
     get_stream_item_type,
     get_typed_return_annotation,
     get_typed_signature,
@@ -149,7 +150,7 @@ def single_parameters(dependant: Dependant) -> list[str]:
     return [
         field.alias
         for dependant in dependants
-        for field in dependant.query_params
+        for field in _get_flat_fields_from_params(dependant.query_params)
         if not field_annotation_is_sequence(field.field_info.annotation)
     ]
 #{% if cookiecutter.__uses.sse %}

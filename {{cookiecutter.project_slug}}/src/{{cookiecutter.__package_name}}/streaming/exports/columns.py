@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
+from math import isfinite
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
@@ -160,3 +161,22 @@ def json_document(text: Any) -> Any:
     except msgspec.DecodeError:
         return json.loads(text, parse_constant=lambda _: None)
     return msgspec.Raw(data) if data[:1] in b"{[-0123456789" else msgspec.json.decode(data)
+
+
+def without_non_finite(cell: Any) -> Any:
+    """Return `cell` with `None` for NaN and infinities, for which no format has a number."""
+    if isinstance(cell, list | tuple):
+        return list(map(without_non_finite, cell))
+    if isinstance(cell, dict):
+        return {key: without_non_finite(value) for key, value in cell.items()}
+    if isinstance(cell, Decimal):
+        return cell if cell.is_finite() else None
+    return None if isinstance(cell, float) and not isfinite(cell) else cell
+
+
+def may_have_non_finite(json: bytes) -> bool:
+    """Return whether `json` may contain a decimal that is not finite: msgspec writes its name.
+
+    Searching for one letter first is almost free; searching for the word is not.
+    """
+    return (b"N" in json and b"NaN" in json) or (b"I" in json and b"Infinity" in json)

@@ -73,7 +73,9 @@ class PostgreSQL(Database):
         """Select as text what psycopg would convert with a loss, or could not convert at all."""
         dialect = self.engine.dialect
         kind = exported_type(column.type.dialect_impl(dialect))
-        converts_items = isinstance(kind, sa.ARRAY) and converts(kind.item_type)
+        converts_items = isinstance(kind, sa.ARRAY) and converts(
+            kind.item_type.dialect_impl(dialect)
+        )
         if converts(kind) or converts_items or isinstance(kind, sa.Uuid):
             convert = loaded(kind, dialect)
             if convert and any(isinstance(layer, INTERVAL) for layer in layers(kind)):
