@@ -1,10 +1,10 @@
 """The columns of exports: conversion of values, their JSON schemas and query parameters."""
 
 import json
+import re
 from collections.abc import Callable, Iterator, Sequence
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
-from math import isfinite
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
@@ -18,6 +18,8 @@ Convert = Callable[[Sequence[Any]], Sequence[Any]]
 
 NUMERIC = 1700
 """The type code of numbers that need no conversion."""
+NULL = re.compile(rb'(?P<text>"(?:[^"\\]|\\.)*")|null|-?s?NaN\d*|-?Infinity')
+"""JSON text, or a value that is `null` in JSON."""
 SCHEMAS: dict[Any, dict[str, Any]] = {
     bool: {"type": "boolean"},
     int: {"type": "integer"},
@@ -81,11 +83,6 @@ def exported_type(kind: TypeEngine[Any]) -> TypeEngine[Any]:
 def python_type(kind: TypeEngine[Any]) -> type:
     """Return the type of values in Python; `object` if SQLAlchemy does not know it."""
     return UUID if isinstance(kind, sa.Uuid) else kind.python_type
-
-
-def can_be_exported(kind: TypeEngine[Any]) -> bool:
-    """Return whether values can be represented: Python objects cannot."""
-    return not any(isinstance(layer, sa.PickleType) for layer in layers(kind))
 
 
 def value_schema(kind: TypeEngine[Any], *, nullable: bool) -> dict[str, Any]:
@@ -163,20 +160,13 @@ def json_document(text: Any) -> Any:
     return msgspec.Raw(data) if data[:1] in b"{[-0123456789" else msgspec.json.decode(data)
 
 
-def without_non_finite(cell: Any) -> Any:
-    """Return `cell` with `None` for NaN and infinities, for which no format has a number."""
-    if isinstance(cell, list | tuple):
-        return list(map(without_non_finite, cell))
-    if isinstance(cell, dict):
-        return {key: without_non_finite(value) for key, value in cell.items()}
-    if isinstance(cell, Decimal):
-        return cell if cell.is_finite() else None
-    return None if isinstance(cell, float) and not isfinite(cell) else cell
-
-
-def may_have_non_finite(json: bytes) -> bool:
-    """Return whether `json` may contain a decimal that is not finite: msgspec writes its name.
-
-    Searching for one letter first is almost free; searching for the word is not.
-    """
-    return (b"N" in json and b"NaN" in json) or (b"I" in json and b"Infinity" in json)
+def without_non_finite(json: bytes, null: bytes = b"null") -> bytes:
+    """Return JSON with `null` for NaN and infinities, which msgspec writes for decimals."""
+    # Searching for one letter first is almost free; searching for the word is not.
+    if (
+        (b"N" in json and b"NaN" in json)
+        or (b"I" in json and b"Infinity" in json)
+        or (null != b"null" and b"null" in json)
+    ):
+        return NULL.sub(lambda found: found["text"] or null, json)
+    return json

@@ -14,7 +14,7 @@ from fastapi.encoders import jsonable_encoder
 from ..generators import Encode, ItemFormat, Items, encoded
 from ..registry import Chunk
 from ..response import ItemsResponse
-from .columns import Binary, may_have_non_finite, without_non_finite
+from .columns import Binary, without_non_finite
 from .response import ExportResponse
 
 BYTE_ORDER_MARK = "\ufeff".encode()
@@ -48,16 +48,16 @@ class CSVEncoder:
         self.header = BYTE_ORDER_MARK * bom + names.getvalue().encode()
         self._escape_formulas = escape_formulas
         # A record that is an empty line is none for most readers.
-        self._null = msgspec.Raw(b'""' if len(columns) == 1 else b"")
+        self._null = b'""' if len(columns) == 1 else b""
         self._encoder = msgspec.json.Encoder(decimal_format="number", enc_hook=encode_other)
 
     def encode(self, rows: Iterable[Sequence[Any]]) -> bytes:
         # From JSON, for which there is a fast encoder: `[1,"a\"b",null]` becomes `1,"a""b",`.
-        null = self._null
+        null = msgspec.Raw(self._null)
         records = self._records(
             [null if cell is None else cell for cell in row] if None in row else row for row in rows
         )
-        if may_have_non_finite(records) or any(each in records for each in (b"[", b"{", b"null")):
+        if b"[" in records or b"{" in records:
             records = self._records(list(map(self._cell, row)) for row in rows)
         text = records.replace(b'\\"', b'""')
         has_escapes = b"\\" in text
@@ -72,19 +72,15 @@ class CSVEncoder:
 
     def _records(self, rows: Iterable[Sequence[Any]]) -> bytes:
         """Return records of JSON values."""
-        lines = self._encoder.encode_lines(list(rows))
+        lines = without_non_finite(self._encoder.encode_lines(list(rows)), self._null)
         return lines[1:-2].replace(b"]\n[", RECORD_END) + RECORD_END
 
     def _cell(self, cell: Any) -> Any:
-        """Return the cell of a value that may be a document, or a number that is not finite."""
-        cell = without_non_finite(cell)
-        if cell is None:
-            return self._null
-        if isinstance(cell, list | dict):
-            return self._encoder.encode(cell).decode()
-        if isinstance(cell, msgspec.Raw) and bytes(cell)[:1] in (b"[", b"{"):
-            return bytes(cell).decode()
-        return cell
+        """Return a value, as text if it is a document."""
+        if cell is None or isinstance(cell, str):
+            return cell
+        document = without_non_finite(self._encoder.encode(cell))
+        return document.decode() if document[:1] in (b"[", b"{") else cell
 
 
 def encode_other(value: Any) -> Any:

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import CompileError
 from sqlalchemy.sql.elements import NamedColumn, _anonymous_label
 
-from .columns import can_be_exported, parameter_type, value_schema
+from .columns import layers, parameter_type, value_schema
 from .response import ExportResponse
 
 PARAMETERS = {"after", "bom", "columns", "limit"}
@@ -57,8 +57,9 @@ class Export:
         self.columns: dict[str, Any] = dict(zip(names, relation.c, strict=True))
         """The columns by their names in the export."""
         for each, column in self.columns.items():
+            is_object = any(isinstance(layer, sa.PickleType) for layer in layers(column.type))
             message = f"a type that JSON can represent for {each!r}, got {column.type!r}"
-            self._check(can_be_exported(column.type), message)
+            self._check(not is_object, message)
         named_key = [key] if isinstance(key, str | sa.ColumnElement) else key
         if not named_key and isinstance(table, sa.Table | sa.Alias):
             primary = [relation.corresponding_column(column) for column in table.primary_key]

@@ -11,7 +11,7 @@ from ..generators import ItemFormat, Items, encoded
 from ..lines import escape_line_separators
 from ..registry import Chunk
 from ..response import ItemsResponse
-from .columns import Binary, may_have_non_finite, without_non_finite
+from .columns import Binary, without_non_finite
 from .response import ExportResponse
 
 
@@ -33,10 +33,7 @@ class NDJSONEncoder:
 
     def encode(self, rows: Sequence[Sequence[Any]]) -> bytes:
         lines = self._encoder.encode_lines(list(starmap(self._row, rows)))
-        if may_have_non_finite(lines):
-            finite = (map(without_non_finite, row) for row in rows)
-            lines = self._encoder.encode_lines(list(starmap(self._row, finite)))
-        return escape_line_separators(lines)
+        return escape_line_separators(without_non_finite(lines))
 
 
 def encode_other(value: Any) -> Any:

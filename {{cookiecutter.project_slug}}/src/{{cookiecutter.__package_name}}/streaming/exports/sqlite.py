@@ -101,13 +101,6 @@ class SQLite(Database):
             convert = each(load)
         return column, convert
 
-    @contextmanager
-    def reading(self) -> Iterator[sa.Connection]:
-        if self.is_default:
-            self.create(with_samples=True)
-        with self.engine.connect() as connection:
-            yield connection
-
     def rows(self, connection: sa.Connection, statement: sa.Select[Any]) -> Any:
         return connection.execute(statement).cursor
 
@@ -125,7 +118,9 @@ class SQLite(Database):
             yield connection
 
     def _open(self) -> sqlite3.Connection:
-        """Open the file, which is not created, in write-ahead mode unless it is read-only."""
+        """Open the file, in write-ahead mode unless it is read-only."""
+        if self.is_default:
+            self.create(with_samples=True)
         folder = self.file.parent
         writable = all(
             not each.exists() or os.access(each, os.W_OK) for each in (self.file, folder)
