@@ -6,11 +6,9 @@ import io
 #{% endif %}
 import json
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from itertools import product
 from pathlib import Path
 from typing import Any
-from unittest.mock import Mock
 from urllib.parse import unquote
 
 import httpx2
@@ -18,9 +16,9 @@ import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 #{% if cookiecutter.__uses.csv %}
-from sqlalchemy import Select, String
+from sqlalchemy import Connection, Select, String
 #{% else %}
-from sqlalchemy import Select
+from sqlalchemy import Connection, Select
 #{% endif %}
 
 from {{ cookiecutter.__package_name }}.exports import EXPORTS
@@ -99,15 +97,16 @@ def key_of(export: Export, row: Row) -> str:
 
 @pytest.fixture
 def replace_rows(app: FastAPI, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """A function that makes every query return one row of `value`, then return or raise `then`."""
+    """A function that makes every query return rows of `value`, then raise `failure`."""
 
-    def replace(value: Any, then: Sequence[Any] | Exception) -> None:
-        @contextmanager
-        def cursor(statement: Select[Any]) -> Iterator[Mock]:
-            row = [value] * len(statement.selected_columns)
-            yield Mock(fetchmany=Mock(side_effect=[[row], then]))
+    def replace(value: Any, failure: Exception | None = None) -> None:
+        def rows(_: Connection, statement: Select[Any]) -> Iterator[list[Any]]:
+            # The first chunk has ten rows.
+            yield from [[value] * len(statement.selected_columns)] * 10
+            if failure:
+                raise failure
 
-        monkeypatch.setattr(app.state.database, "cursor", cursor)
+        monkeypatch.setattr(app.state.database, "rows", rows)
 
     return replace
 
@@ -232,7 +231,7 @@ def test_export_that_fails_midway_breaks_transfer(
     server: str, replace_rows: Callable[..., None]
 ) -> None:
     for path in PATHS:
-        replace_rows(None, then=ConnectionError("The database is gone."))
+        replace_rows(None, failure=ConnectionError("The database is gone."))
 
         with pytest.raises(httpx2.RemoteProtocolError):
             httpx2.get(server + path, headers={"Accept-Encoding": "identity"}, timeout=30)
@@ -259,7 +258,7 @@ def text_columns(export: Export) -> str:
 def test_csv_for_spreadsheets_has_bom_and_no_formulas(
     client: TestClient, export: Export, replace_rows: Callable[..., None]
 ) -> None:
-    replace_rows("=1+1", then=[])
+    replace_rows("=1+1")
 
     params = {"bom": "true", "columns": text_columns(export)}
     response = client.get(f"/export/{export.name}.csv", params=params)
@@ -273,7 +272,7 @@ def test_csv_for_spreadsheets_has_bom_and_no_formulas(
 def test_csv_without_escaping_has_text_as_stored(
     client: TestClient, export: Export, replace_rows: Callable[..., None]
 ) -> None:
-    replace_rows("=1+1", then=[])
+    replace_rows("=1+1")
 
     params = {"columns": text_columns(export)}
     response = client.get(f"/export/{export.name}.csv", params=params)

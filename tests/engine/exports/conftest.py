@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
-from sqlalchemy import MetaData, Table
+from sqlalchemy import MetaData, Table, event
 
 from streaming_api.settings import Settings
 from streaming_api.streaming.exports import database as database_module
@@ -36,6 +36,13 @@ class Content:
 
     def __init__(self, database: Database) -> None:
         self.database = database
+        self.connections = 0
+        """The number of connections in use, of those taken since."""
+        event.listen(database.engine, "checkout", lambda *_: self._count(1))
+        event.listen(database.engine, "checkin", lambda *_: self._count(-1))
+
+    def _count(self, number: int) -> None:
+        self.connections += number
 
     def replace(self, table: Table, rows: list[dict[str, Any]]) -> None:
         """Replace the rows of `table`."""
@@ -58,12 +65,6 @@ class Content:
             f"ANALYZE {before}",
             f"CREATE VIEW {name} AS SELECT * FROM {before} WHERE {condition}",  # noqa: S608
         )
-
-    @property
-    def connections(self) -> int:
-        """The number of connections in use."""
-        pool: Any = self.database.engine.pool
-        return int(pool.checkedout())
 
 
 @pytest.fixture(autouse=True)

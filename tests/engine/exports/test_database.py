@@ -36,26 +36,12 @@ from .tables import (
 )
 
 
-
 def counts(database: Database) -> set[int]:
     """Return the numbers of rows in the tables with samples: one if all have the same."""
     with database.engine.connect() as connection:
         return {
             connection.scalars(select(func.count()).select_from(table)).one() for table in SAMPLES
         }
-
-
-def test_closed_query_does_not_interrupt_the_next(database: Database) -> None:
-    statement = select(notes)
-    with database.cursor(statement) as earlier:
-        earlier.fetchmany(1)
-
-    with database.cursor(statement) as later:
-        first = later.fetchmany(1)
-        earlier.interrupt()
-        others = later.fetchmany(SAMPLE_ROWS)
-
-    assert len(first) + len(others) == SAMPLE_ROWS
 
 
 def test_generated_key_follows_the_samples(database: Database) -> None:
@@ -124,14 +110,14 @@ def test_seed_is_visible_when_complete(database: Database) -> None:
     assert counts(database) == {2 * SEED_BATCH}
 
 
-def test_interrupted_seed_changes_nothing(database: Database) -> None:
+def test_interrupted_seed_changes_nothing(database: Database, content: Content) -> None:
     seeding = database.seed(2 * SEED_BATCH)
     next(seeding)
 
     seeding.close()
 
     assert counts(database) == {SAMPLE_ROWS}
-    assert Content(database).connections == 0
+    assert content.connections == 0
 
 
 def test_seed_replaces_rows_of_tables_that_refer_to_others(settings: Settings) -> None:
@@ -168,10 +154,10 @@ def test_database_without_tables_answers(settings: Settings) -> None:
     database.close()
 
 
-def test_ping_returns_its_connection(database: Database) -> None:
+def test_ping_returns_its_connection(database: Database, content: Content) -> None:
     database.ping()
 
-    assert Content(database).connections == 0
+    assert content.connections == 0
 
 
 def test_ping_fails_without_database(unreadable_url: str) -> None:
@@ -182,15 +168,15 @@ def test_ping_fails_without_database(unreadable_url: str) -> None:
 
 
 @pytest.mark.anyio
-async def test_check_names_the_missing_tables(database: Database) -> None:
+async def test_check_names_the_missing_tables(database: Database, content: Content) -> None:
     await database.check()
-    Content(database).run("DROP TABLE v", "DROP TABLE notes")
+    content.run("DROP TABLE v", "DROP TABLE notes")
 
     with pytest.raises(Unavailable) as raised:
         await database.check()
 
     assert str(raised.value) == "Missing tables: notes, v."
-    assert Content(database).connections == 0
+    assert content.connections == 0
 
 
 def test_closed_database_opens_again(database: Database) -> None:

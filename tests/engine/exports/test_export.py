@@ -176,7 +176,7 @@ ONE_NAME = "expected a name for each column, by .label(), got"
 COMPARED = "expected a type that can be compared for"
 NO_KEY = "expected key=, since there is no primary key"
 OF_EXPORT = "expected columns of the export, got"
-NAMED = ": expected name=, since the statement is not of one table"
+NAMED = "(): expected name=, since the statement is not of one table"
 
 
 REFUSED: dict[str, tuple[Any, dict[str, Any], str]] = {

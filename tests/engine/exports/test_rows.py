@@ -5,7 +5,6 @@ import gc
 import tracemalloc
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
-from dataclasses import replace
 from threading import Event
 from typing import Any
 
@@ -142,7 +141,7 @@ async def test_memory_is_bounded_whatever_the_rows(database: Database, pattern: 
     largest = received = 0
 
     tracemalloc.start()
-    async with aclosing(Rows(database, statement, columns, []).chunks(Lines())) as chunks:
+    async with aclosing(Rows(database, statement, columns).chunks(Lines())) as chunks:
         async for chunk in chunks:
             largest = max(largest, len(chunk.data))
             received += chunk.items
@@ -161,7 +160,7 @@ async def test_long_arrays_are_read_one_by_one(content: Content) -> None:
     content.replace(lines, [{"id": key} for key in range(20)])
     statement = select(lines.c.id, array).order_by(lines.c.id)
 
-    await read(Rows(content.database, statement, {"id": lines.c.id, "a": array}, []).chunks(encoder))
+    await read(Rows(content.database, statement, {"id": lines.c.id, "a": array}).chunks(encoder))
 
     assert encoder.batches == [1] * 20
 
@@ -267,13 +266,29 @@ async def test_cancellation_while_encoding_returns_connection(rows: Rows, conten
 
 
 async def test_cancellation_interrupts_the_query(rows: Rows, content: Content) -> None:
-    endless = rows.statement.where(text(ENDLESS))
-    chunks = replace(rows, statement=endless).chunks(Lines())
+    endless = select(lines).where(text(ENDLESS))
+    chunks = Rows(content.database, endless, lines.c).chunks(Lines())
 
     with fail_after(TIMEOUT), pytest.raises(TimeoutError):
         await asyncio.wait_for(anext(chunks), 0.05)
 
     assert content.connections == 0
+
+
+async def test_query_is_not_interrupted_after_its_end(
+    rows: Rows, content: Content, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database = content.database
+    calls: list[str] = []
+    monkeypatch.setattr(database, "interrupt", lambda _: calls.append("interrupt"))
+    event.listen(database.engine, "checkin", lambda *_: calls.append("return"))
+    chunks = rows.chunks(Lines())
+    await anext(chunks)
+
+    await chunks.aclose()
+
+    assert calls[-1] == "return"
+    assert calls.count("return") == 1
 
 
 async def test_cancellation_before_a_free_reader_returns(rows: Rows, content: Content) -> None:
@@ -302,13 +317,14 @@ async def test_failure_after_disconnect_is_not_reported(rows: Rows, content: Con
     assert content.connections == 0
 
 
-async def test_concurrent_exports_advance_together(rows: Rows) -> None:
+@pytest.mark.usefixtures("rows")
+async def test_concurrent_exports_advance_together(content: Content) -> None:
     exports = 3
     turn = asyncio.Barrier(exports)
 
     async def read_in_step() -> int:
         received = 0
-        async for chunk in rows.chunks(Lines()):
+        async for chunk in all_lines(content).chunks(Lines()):
             received += chunk.items
             await turn.wait()
         return received
@@ -319,8 +335,9 @@ async def test_concurrent_exports_advance_together(rows: Rows) -> None:
     assert received == [ROWS] * exports
 
 
-async def test_many_exports_leave_connections_for_others(rows: Rows, content: Content) -> None:
-    exports = [rows.chunks(Lines()) for _ in range(20)]
+@pytest.mark.usefixtures("rows")
+async def test_many_exports_leave_connections_for_others(content: Content) -> None:
+    exports = [all_lines(content).chunks(Lines()) for _ in range(20)]
 
     for chunks in exports:
         await anext(chunks)

@@ -124,7 +124,7 @@ if NDJSON or SSE:
 
 
 if CSV:
-    from streaming_api.streaming.exports.csv import CSVItems, Records
+    from streaming_api.streaming.exports.csv import CSVItems
 
     FORMAT = next(each for each in FORMATS if each.has_header)
 
@@ -156,7 +156,7 @@ if CSV:
         assert encoded(FORMAT, annotation) == header
 
     def test_csv_has_names_of_fields_once() -> None:
-        encode = Records(CSVItems(Point), escape_formulas=True).encode
+        encode = CSVItems(Point).encoder(escape_formulas=True)
 
         assert encode([Point(1)]) + encode([Point(2)]) + encode([]) == b"x,y\r\n1,0\r\n2,0\r\n"
 
@@ -165,7 +165,7 @@ if CSV:
 
     @pytest.mark.parametrize("item", [{"a": 1, "b": 2}, {"b": 1}, {}, 5, [1], None])
     def test_csv_item_with_other_keys_is_rejected(item: Any) -> None:
-        encode = Records(CSVItems(Any), escape_formulas=True).encode
+        encode = CSVItems(Any).encoder(escape_formulas=True)
         first = encode([{"a": 0}])
 
         with pytest.raises(Exception, match=r"Invalid item|Expected `object`"):
@@ -178,7 +178,7 @@ if CSV:
             encoded(FORMAT, Any, {})
 
     def test_csv_names_follow_a_failure() -> None:
-        encode = Records(CSVItems(Any), escape_formulas=True).encode
+        encode = CSVItems(Any).encoder(escape_formulas=True)
 
         with pytest.raises(ValueError, match="Invalid item: expected a, got b"):
             encode([{"a": 0}, {"b": 1}])

@@ -1,27 +1,42 @@
 """The columns of exports: conversion of values, their JSON schemas and query parameters."""
 
 import json
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Iterator, Sequence
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 import msgspec
 import sqlalchemy as sa
 from pydantic import Field
 from sqlalchemy.types import TypeEngine, UserDefinedType
-from sqlalchemy.util import method_is_overridden
 
 Convert = Callable[[Sequence[Any]], Sequence[Any]]
 """Returns the exported values of a column for those of the driver."""
 
 NUMERIC = 1700
 """The type code of numbers that need no conversion."""
-STRINGS = {date: "date", datetime: "date-time", time: "time", timedelta: "duration", UUID: "uuid"}
-OTHERS = {bool: "boolean", int: "integer", float: "number", Decimal: "number", str: "string"}
-SIMPLE = (bool, date, datetime, time, UUID)
-PARAMETERS: dict[Any, Any] = dict(zip(SIMPLE, SIMPLE, strict=True)) | {
+NULL = re.compile(rb'(?P<text>"(?:[^"\\]|\\.)*")|null|-?s?NaN\d*|-?Infinity')
+"""JSON text, or a value that is `null` in JSON."""
+SCHEMAS: dict[Any, dict[str, Any]] = {
+    bool: {"type": "boolean"},
+    int: {"type": "integer"},
+    float: {"type": "number"},
+    Decimal: {"type": "number"},
+    str: {"type": "string"},
+    bytes: {"type": "string", "contentEncoding": "base64"},
+    list: {"type": "array"},
+    date: {"type": "string", "format": "date"},
+    datetime: {"type": "string", "format": "date-time"},
+    time: {"type": "string", "format": "time"},
+    timedelta: {"type": "string", "format": "duration"},
+    UUID: {"type": "string", "format": "uuid"},
+}
+"""The JSON schemas of exported values by their type in Python."""
+PARAMETERS: dict[Any, Any] = {
+    **{kind: kind for kind in (bool, date, datetime, time, UUID)},
     int: Annotated[int, Field(ge=-(2**63), le=2**63 - 1)],
     float: Annotated[float, Field(allow_inf_nan=False)],
     # Databases have an error for many more.
@@ -29,6 +44,7 @@ PARAMETERS: dict[Any, Any] = dict(zip(SIMPLE, SIMPLE, strict=True)) | {
     # Not every database has text with NUL.
     str: Annotated[str, Field(pattern="^[^\0]*$")],
 }
+"""The annotations of query parameters; values of other types cannot be compared."""
 
 
 class Binary:
@@ -38,11 +54,30 @@ class Binary:
         self.data = data
 
 
-class Selected(NamedTuple):
-    """A selected column, and the conversion of its values if the driver's are not exported."""
+def layers(kind: TypeEngine[Any]) -> Iterator[TypeEngine[Any]]:
+    """Yield a type, and below a decorator the type that it decorates."""
+    yield kind
+    while isinstance(kind, sa.TypeDecorator):
+        kind = kind.impl_instance
+        yield kind
 
-    expression: sa.ColumnElement[Any]
-    convert: Convert | None = None
+
+def converts(kind: TypeEngine[Any]) -> bool:
+    """Return whether a type that is not SQLAlchemy's own converts values that are read."""
+    base: Any = sa.TypeDecorator if isinstance(kind, sa.TypeDecorator) else UserDefinedType
+    methods = ("result_processor", "column_expression", "process_result_value")
+    return isinstance(kind, base) and any(
+        getattr(type(kind), name, None) is not getattr(base, name, None) for name in methods
+    )
+
+
+def exported_type(kind: TypeEngine[Any]) -> TypeEngine[Any]:
+    """Return the type below decorators that convert nothing."""
+    return next(
+        layer
+        for layer in layers(kind)
+        if converts(layer) or not isinstance(layer, sa.TypeDecorator)
+    )
 
 
 def python_type(kind: TypeEngine[Any]) -> type:
@@ -50,77 +85,23 @@ def python_type(kind: TypeEngine[Any]) -> type:
     return UUID if isinstance(kind, sa.Uuid) else kind.python_type
 
 
-def undecorated(kind: TypeEngine[Any]) -> TypeEngine[Any]:
-    """Return the type whose values a decorator takes, unless it names its own `python_type`."""
-    while isinstance(kind, sa.TypeDecorator) and kind.python_type is object:
-        kind = kind.impl_instance
-    return kind
-
-
-def is_converted(kind: TypeEngine[Any]) -> bool:
-    """Return whether a type of the application converts values that are read."""
-    names = ["result_processor", "column_expression"]
-    if isinstance(kind, sa.TypeDecorator):
-        base: Any = sa.TypeDecorator
-        names.append("process_result_value")
-    else:
-        base = UserDefinedType
-    return (
-        isinstance(kind, base)
-        and not isinstance(kind, sa.Interval)
-        and any(method_is_overridden(kind, getattr(base, name)) for name in names)
-    )
-
-
-def without_decorators(kind: TypeEngine[Any]) -> TypeEngine[Any]:
-    """Return the implementation of decorators that convert nothing."""
-    while isinstance(kind, sa.TypeDecorator):
-        if is_converted(kind) or isinstance(kind, sa.Interval):
-            break
-        kind = kind.impl_instance
-    return kind
-
-
-def stored_type(kind: TypeEngine[Any], dialect: sa.Dialect) -> TypeEngine[Any]:
-    """Return the implementation of a type, without decorators that convert nothing."""
-    return without_decorators(kind.dialect_impl(dialect))
-
-
-def can_be_exported(kind: TypeEngine[Any]) -> bool:
-    """Return whether values can be represented: Python objects cannot."""
-    return not isinstance(kind, sa.PickleType) and (
-        not isinstance(kind, sa.TypeDecorator) or can_be_exported(kind.impl_instance)
-    )
-
-
 def value_schema(kind: TypeEngine[Any], *, nullable: bool) -> dict[str, Any]:
     """Return the JSON schema of an exported value."""
-    schema: dict[str, Any]
-    kind = without_decorators(kind)
-    found: Any = python_type(kind)
+    kind = exported_type(kind)
+    schema = SCHEMAS.get(python_type(kind), {})
     if isinstance(kind, sa.Enum):
         schema = {"type": "string", "enum": list(kind.enums)}
-    elif isinstance(kind, sa.ARRAY):
-        schema = {"type": "array"}
-    elif isinstance(kind, sa.JSON) or is_converted(kind):
-        return {}
-    elif found is bytes:
-        schema = {"type": "string", "contentEncoding": "base64"}
-    elif found in STRINGS:
-        schema = {"type": "string", "format": STRINGS[found]}
-    elif found in OTHERS:
-        schema = {"type": OTHERS[found]}
-    else:
-        return {}
-    return {"anyOf": [schema, {"type": "null"}]} if nullable else schema
+    return {"anyOf": [schema, {"type": "null"}]} if schema and nullable else schema
 
 
 def parameter_type(kind: TypeEngine[Any]) -> Any:
     """Return the annotation of a query parameter; `None` for values that cannot be compared."""
-    kind = undecorated(kind)
-    if isinstance(kind, sa.Enum):
-        return Literal[tuple(kind.enums)]
-    return PARAMETERS.get(python_type(kind))
+    for layer in layers(kind):
+        if isinstance(layer, sa.Enum):
+            return Literal[tuple(layer.enums)]
+        if layer.python_type is not object:
+            return PARAMETERS.get(python_type(layer))
+    return None
 
 
 def bind(value: Any, column: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
@@ -139,7 +120,7 @@ def each(function: Callable[[Any], Any]) -> Convert:
     return lambda values: [None if value is None else function(value) for value in values]
 
 
-def processed(kind: TypeEngine[Any], dialect: sa.Dialect) -> Convert | None:
+def loaded(kind: TypeEngine[Any], dialect: sa.Dialect) -> Convert | None:
     """Return the conversion by SQLAlchemy, if a type has one: of NULL, and to any type, too."""
     load: Any = kind.result_processor(dialect, NUMERIC)
 
@@ -150,30 +131,6 @@ def processed(kind: TypeEngine[Any], dialect: sa.Dialect) -> Convert | None:
         return Binary(value) if isinstance(value, bytes) else value
 
     return (lambda values: list(map(convert, values))) if load else None
-
-
-def timestamps(suffix: str, zone: str, parse: Callable[[str], Any]) -> Convert:
-    """Return the conversion of text like `2026-07-01 12:00:00` to the form of RFC 3339.
-
-    Most values have no fraction of a second: those end with `suffix`, which `zone` replaces. All
-    are converted at once; `parse` converts the text of any other.
-    """
-
-    def convert(values: Sequence[Any]) -> Sequence[Any]:
-        if None not in values:
-            text = "\n".join([*values, ""])
-            converted = text.replace(f"{suffix}\n", f"{zone}\n")
-            is_regular = "." not in converted and "B" not in converted  # the era BC
-            if is_regular and text.count(f"{suffix}\n") == len(values):
-                return converted.replace(" ", "T").split("\n")[:-1]
-        return [None if value is None else parse(value) for value in values]
-
-    return convert
-
-
-def timestamp(value: datetime | time) -> str:
-    """Return a time in the form of RFC 3339."""
-    return value.isoformat().replace("+00:00", "Z")
 
 
 def duration(value: timedelta) -> str:
@@ -201,3 +158,15 @@ def json_document(text: Any) -> Any:
     except msgspec.DecodeError:
         return json.loads(text, parse_constant=lambda _: None)
     return msgspec.Raw(data) if data[:1] in b"{[-0123456789" else msgspec.json.decode(data)
+
+
+def without_non_finite(json: bytes, null: bytes = b"null") -> bytes:
+    """Return JSON with `null` for NaN and infinities, which msgspec writes for decimals."""
+    # Searching for one letter first is almost free; searching for the word is not.
+    if (
+        (b"N" in json and b"NaN" in json)
+        or (b"I" in json and b"Infinity" in json)
+        or (null != b"null" and b"null" in json)
+    ):
+        return NULL.sub(lambda found: found["text"] or null, json)
+    return json

@@ -11,24 +11,25 @@ from typing import Any
 import msgspec
 from fastapi.encoders import jsonable_encoder
 
-from ..generators import ItemFormat, Items, encoded
+from ..generators import Encode, ItemFormat, Items, encoded
 from ..registry import Chunk
 from ..response import ItemsResponse
-from .columns import Binary
-from .response import ExportResponse, may_have_non_finite, without_non_finite
+from .columns import Binary, without_non_finite
+from .response import ExportResponse
 
 BYTE_ORDER_MARK = "\ufeff".encode()
 RECORD_END = b"\r\n"
-EMPTY = msgspec.Raw(b"")
 
-# `,"=` or a line break and `"=`: the quote opens a cell, since a quote inside of text follows `\`.
+# JSON text in which a quote is `""`, as in CSV, and a backslash is `BACKSLASH`: JSON has no NUL.
+BACKSLASH = b"\0"
+# `,"=` or a line break and `"=`: the quote opens a cell.
 FORMULA = re.compile(rb'"(?=[=+@\\-])(?<![^,\n]")(?!\\[^tnr])')
 # `;=`: a spreadsheet whose separator is a semicolon or a tab has a cell of its own there.
 INNER_FORMULA = re.compile(
-    rb"""[=+@-](?:(?<=;.)|(?<=;\\".)|(?<=\\[tnr].)|(?<=\\[tnr]\\".))""", re.DOTALL
+    rb"""[=+@-](?:(?<=;.)|(?<=;"".)|(?<=\\[tnr].)|(?<=\\[tnr]"".))""", re.DOTALL
 )
-JSON_ESCAPE = re.compile(rb"\\(?:u00([0-9a-f]{2})|(.))")
-UNESCAPED = {b'"': b'""', b"b": b"\b", b"f": b"\f", b"n": b"\n", b"r": b"\r", b"t": b"\t"}
+ESCAPE = re.compile(rb"\0|\\(?:u00([0-9a-f]{2})|(.))")
+UNESCAPED = {b"b": b"\b", b"f": b"\f", b"n": b"\n", b"r": b"\r", b"t": b"\t"}
 
 
 class CSVEncoder:
@@ -47,42 +48,39 @@ class CSVEncoder:
         self.header = BYTE_ORDER_MARK * bom + names.getvalue().encode()
         self._escape_formulas = escape_formulas
         # A record that is an empty line is none for most readers.
-        self._null = msgspec.Raw(b'""') if len(columns) == 1 else EMPTY
+        self._null = b'""' if len(columns) == 1 else b""
         self._encoder = msgspec.json.Encoder(decimal_format="number", enc_hook=encode_other)
 
     def encode(self, rows: Iterable[Sequence[Any]]) -> bytes:
         # From JSON, for which there is a fast encoder: `[1,"a\"b",null]` becomes `1,"a""b",`.
-        null = self._null
-        lines = self._encoder.encode_lines(
-            [
-                [null if cell is None else cell for cell in row] if None in row else row
-                for row in rows
-            ]
+        null = msgspec.Raw(self._null)
+        records = self._records(
+            [null if cell is None else cell for cell in row] if None in row else row for row in rows
         )
-        records = lines[1:-2].replace(b"]\n[", RECORD_END)
-        if may_differ_from_csv(records):
-            lines = self._encoder.encode_lines([list(map(self._cell, row)) for row in rows])
-            records = lines[1:-2].replace(b"]\n[", RECORD_END)
-        if self._escape_formulas:
-            records = FORMULA.sub(b"\"'", records)
-        quoted = records.replace(b'\\"', b'""')
-        if self._escape_formulas and (b";" in quoted or b"\\" in quoted):
-            records = escape_inner_formulas(records)
-            quoted = records.replace(b'\\"', b'""')
-        if b"\\" in quoted:
+        if b"[" in records or b"{" in records:
+            records = self._records(list(map(self._cell, row)) for row in rows)
+        text = records.replace(b'\\"', b'""')
+        has_escapes = b"\\" in text
+        if has_escapes:
             # `\\"` is a backslash and the end of the text, not an escaped quote: start again.
-            quoted = JSON_ESCAPE.sub(unescape, records if b"\\\\" in records else quoted)
-        return quoted + RECORD_END
+            text = records.replace(b"\\\\", BACKSLASH).replace(b'\\"', b'""')
+        if self._escape_formulas:
+            text = FORMULA.sub(b"\"'", text)
+            if has_escapes or b";" in text:
+                text = INNER_FORMULA.sub(rb"'\g<0>", text)
+        return ESCAPE.sub(unescape, text) if has_escapes else text
+
+    def _records(self, rows: Iterable[Sequence[Any]]) -> bytes:
+        """Return records of JSON values."""
+        lines = without_non_finite(self._encoder.encode_lines(list(rows)), self._null)
+        return lines[1:-2].replace(b"]\n[", RECORD_END) + RECORD_END
 
     def _cell(self, cell: Any) -> Any:
-        cell = without_non_finite(cell)
-        if cell is None:
-            return self._null
-        if isinstance(cell, list | dict):
-            return self._encoder.encode(cell).decode()
-        if isinstance(cell, msgspec.Raw) and bytes(cell)[:1] in (b"[", b"{"):
-            return bytes(cell).decode()
-        return cell
+        """Return a value, as text if it is a document."""
+        if cell is None or isinstance(cell, str):
+            return cell
+        document = without_non_finite(self._encoder.encode(cell))
+        return document.decode() if document[:1] in (b"[", b"{") else cell
 
 
 def encode_other(value: Any) -> Any:
@@ -92,22 +90,10 @@ def encode_other(value: Any) -> Any:
     return jsonable_encoder(value)
 
 
-def escape_inner_formulas(records: bytes) -> bytes:
-    """Prefix formulas after a semicolon, a tab or a line break in JSON text with `'`."""
-    # Escaped backslashes are set aside as bytes that JSON does not have: `\\\\n=` has no line break.
-    marked = records.replace(b"\\\\", b"\0\0")
-    return INNER_FORMULA.sub(rb"'\g<0>", marked).replace(b"\0\0", b"\\\\")
-
-
-def may_differ_from_csv(records: bytes) -> bool:
-    """Return whether the JSON may contain cells that are neither text nor finite numbers."""
-    return b"[" in records or b"{" in records or b"null" in records or may_have_non_finite(records)
-
-
 def unescape(escape: re.Match[bytes]) -> bytes:
     """Return a character that JSON escapes as CSV has it within quotes."""
-    code, character = escape.groups()
-    return bytes.fromhex(code.decode()) if code else UNESCAPED.get(character, character)
+    code, character = escape.groups(b"")
+    return bytes.fromhex(code.decode()) or UNESCAPED.get(character, b"\\")
 
 
 class CSVItems(ItemFormat):
@@ -121,55 +107,53 @@ class CSVItems(ItemFormat):
         item = schema.get("$defs", {}).get(item.get("$ref", "").rpartition("/")[2], item)
         if item.get("type", "object") != "object" or item.get("properties") == {}:
             raise ValueError(f"expected items with fields, got {annotation!r}")
-        self.fields: dict[str, Any] = dict.fromkeys(item.get("properties", ()))
-        """The fields of the type; none if they are those of the first item."""
+        self._fields: dict[str, Any] = dict.fromkeys(item.get("properties", ()))
 
     def chunks(self, items: Items, settings: Any) -> AsyncGenerator[Chunk, None]:
-        return encoded(items, Records(self, escape_formulas=settings.csv_escape_formulas).encode)
+        return encoded(items, self.encoder(escape_formulas=settings.csv_escape_formulas))
 
-    def objects(self, items: Sequence[Any]) -> list[dict[str, Any]]:
+    def encoder(self, *, escape_formulas: bool) -> Encode:
+        """Return the function that encodes the items of a stream, at first with the header.
+
+        The fields are those of the type, or of the first item.
+        """
+        encoder: CSVEncoder | None = None
+        fields = self._fields
+
+        def encode(items: Sequence[Any]) -> bytes:
+            nonlocal encoder, fields
+            objects = self._objects(items)
+            names = fields or dict.fromkeys(objects[0] if objects else ())
+            for each in objects:
+                if not names or each.keys() != names.keys():
+                    expected, got = ",".join(names), ",".join(each)
+                    raise ValueError(f"Invalid item: expected {expected}, got {got}")
+            if not names:
+                return b""
+            current = encoder or CSVEncoder(list(names), escape_formulas=escape_formulas)
+            rows = [[each[name] for name in names] for each in objects]
+            data = current.encode(rows) if rows else b""
+            if not encoder:
+                data = current.header + data
+            encoder, fields = current, names
+            return data
+
+        return encode
+
+    def _objects(self, items: Sequence[Any]) -> list[dict[str, Any]]:
         """Return the fields of items. Decimals are numbers, though JSON has them as text."""
         valid = self.validate(items)
         objects = msgspec.json.decode(self.json(valid), type=list[dict[str, Any]])
         numbers = self.adapter.dump_python(valid, **self.options)
         for each, exact in zip(objects, numbers, strict=True):
             each |= {name: cell for name, cell in exact.items() if isinstance(cell, Decimal)}
-        return [{**self.fields, **each} for each in objects]
-
-
-class Records:
-    """The records of a stream of items."""
-
-    def __init__(self, format: CSVItems, *, escape_formulas: bool) -> None:
-        self._format = format
-        self._escape_formulas = escape_formulas
-        self._encoder: CSVEncoder | None = None
-        self._fields = format.fields
-
-    def encode(self, items: Sequence[Any]) -> bytes:
-        objects = self._format.objects(items)
-        fields = self._fields or dict.fromkeys(objects[0] if objects else ())
-        for each in objects:
-            if not fields or each.keys() != fields.keys():
-                raise ValueError(f"Invalid item: expected {','.join(fields)}, got {','.join(each)}")
-        if not fields:
-            return b""
-        encoder = self._encoder or CSVEncoder(list(fields), escape_formulas=self._escape_formulas)
-        rows = [[each[name] for name in fields] for each in objects]
-        data = encoder.encode(rows) if rows else b""
-        if not self._encoder:
-            data = encoder.header + data
-        self._encoder, self._fields = encoder, fields
-        return data
+        return [{**self._fields, **each} for each in objects]
 
 
 class CSVResponse(ExportResponse, ItemsResponse):
     """Streams rows or items as `text/csv`."""
 
     media_type = "text/csv"
-    item_format = CSVItems
     extension = "csv"
-
-    @classmethod
-    def encoder(cls, columns: Sequence[str], **options: Any) -> CSVEncoder:
-        return CSVEncoder(columns, **options)
+    encoder = CSVEncoder
+    item_format = CSVItems

@@ -1,7 +1,7 @@
 """The database: its tables, samples and health check."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from itertools import islice
@@ -11,8 +11,9 @@ import sqlalchemy as sa
 from anyio import to_thread
 
 from ..problems import Unavailable
-from .columns import Selected
+from .columns import Convert
 
+Row = Sequence[Any]
 Samples = Mapping[sa.Table, Callable[[int], Mapping[str, Any]]]
 """For each table a function that returns the sample row of a number from 1 on."""
 
@@ -31,18 +32,23 @@ class Database(ABC):
         self._samples = samples
 
     @abstractmethod
-    def select(self, column: sa.ColumnElement[Any]) -> Selected:
-        """Return how `column` is selected and its values are converted."""
+    def select(self, column: sa.ColumnElement[Any]) -> tuple[sa.ColumnElement[Any], Convert | None]:
+        """Return the expression to select, and the conversion of the driver's values, if any."""
+
+    def reading(self) -> AbstractContextManager[sa.Connection]:
+        """Return a connection in a transaction that reads one snapshot."""
+        return self.engine.connect()
 
     @abstractmethod
-    def cursor(
-        self, statement: sa.Select[Any], *, raw: bool = False
-    ) -> AbstractContextManager[Any]:
-        """Return a cursor with `fetchmany(size)` and, for other threads, `interrupt()`.
+    def rows(self, connection: sa.Connection, statement: sa.Select[Any]) -> Any:
+        """Return an iterator with `close()`: rows of the driver, which are read on demand.
 
-        Rows are read on demand, as the driver returns them: SQLAlchemy's rows would cost more than
-        reading and encoding them. With `raw` text is bytes.
+        SQLAlchemy's rows would cost more than reading and encoding them.
         """
+
+    @abstractmethod
+    def interrupt(self, connection: sa.Connection) -> None:
+        """Abort the query that another thread runs."""
 
     @abstractmethod
     def writing(self) -> AbstractContextManager[sa.Connection]:

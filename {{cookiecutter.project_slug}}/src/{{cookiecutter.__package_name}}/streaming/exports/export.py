@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import CompileError
 from sqlalchemy.sql.elements import NamedColumn, _anonymous_label
 
-from .columns import can_be_exported, parameter_type, value_schema
+from .columns import layers, parameter_type, value_schema
 from .response import ExportResponse
 
 PARAMETERS = {"after", "bom", "columns", "limit"}
@@ -36,32 +36,42 @@ class Export:
         formats: Sequence[type[ExportResponse]] = (),
         name: str = "",
     ) -> None:
-        self.name = name or default_name(source)
+        sources = relations(source)
+        # In a join the primary key of a table need not be unique.
+        table = sources[0] if len(sources) == 1 else None
+        name = name or getattr(table, "name", None) or ""
+        self.name = "" if isinstance(name, _anonymous_label) else name
         self.formats = formats
         self.source = source
+        self._check(self.name != "", "name=, since the statement is not of one table")
+        self._check("{" not in self.name and "}" not in self.name, "a name without braces")
         if not isinstance(source, sa.FromClause):
             self._check(not source._has_row_limiting_clause, "a statement without LIMIT")
             self._check(not source._order_by_clauses, "a statement without ORDER BY")
         relation: Any = source if isinstance(source, sa.FromClause) else source.subquery()
-        names = column_names(source)
+        selected = source.c if isinstance(source, sa.FromClause) else source.selected_columns
+        names = list(map(column_name, selected))
         for each in names:
             is_name = names.count(each) == 1 and each != ""
             self._check(is_name, f"a name for each column, by .label(), got {each!r}")
         self.columns: dict[str, Any] = dict(zip(names, relation.c, strict=True))
         """The columns by their names in the export."""
-        self._check("{" not in self.name and "}" not in self.name, "a name without braces")
-        for column_name, column in self.columns.items():
-            message = f"a type that JSON can represent for {column_name!r}, got {column.type!r}"
-            self._check(can_be_exported(column.type), message)
-        named = [key] if isinstance(key, str | sa.ColumnElement) else key
-        self.key = self._find(named or primary_key(source, relation), relation)
+        for each, column in self.columns.items():
+            is_object = any(isinstance(layer, sa.PickleType) for layer in layers(column.type))
+            message = f"a type that JSON can represent for {each!r}, got {column.type!r}"
+            self._check(not is_object, message)
+        named_key = [key] if isinstance(key, str | sa.ColumnElement) else key
+        if not named_key and isinstance(table, sa.Table | sa.Alias):
+            primary = [relation.corresponding_column(column) for column in table.primary_key]
+            named_key = primary if all(each is not None for each in primary) else []
+        self.key = self._find(named_key, relation)
         """The columns that order the rows."""
         self._check(bool(self.key), "key=, since there is no primary key")
         self.filters = self._find(filters, relation)
         reserved = PARAMETERS & self.filters.keys()
         self._check(not reserved, f"filters with other names, got {sorted(reserved)}")
-        for column_name, column in {**self.key, **self.filters}.items():
-            message = f"a type that can be compared for {column_name!r}, got {column.type!r}"
+        for each, column in {**self.key, **self.filters}.items():
+            message = f"a type that can be compared for {each!r}, got {column.type!r}"
             self._check(parameter_type(column.type) is not None, message)
 
     @property
@@ -97,34 +107,11 @@ class Export:
             raise ValueError(f"Invalid Export({self.name}): expected {expected}")
 
 
-def default_name(source: Source) -> str:
-    """Return the name of a table, also of the only one that a statement reads."""
+def relations(source: Source) -> list[sa.FromClause]:
+    """Return the tables that a source reads itself; none of a union."""
     if isinstance(source, sa.FromClause):
-        relations = [source]
-    else:
-        relations = list(source.get_final_froms()) if isinstance(source, sa.Select) else []
-    name = getattr(relations[0], "name", "") if len(relations) == 1 else ""
-    if not isinstance(name, str) or not name or isinstance(name, _anonymous_label):
-        raise ValueError("Invalid Export: expected name=, since the statement is not of one table")
-    return name
-
-
-def primary_key(source: Source, relation: Any) -> Sequence[sa.ColumnElement[Any]]:
-    """Return the primary key of the only table of `source`, if `relation` has all its columns.
-
-    In a join it need not be unique.
-    """
-    tables = list(source.get_final_froms()) if isinstance(source, sa.Select) else [source]
-    if len(tables) != 1 or not isinstance(tables[0], sa.Table | sa.Alias):
-        return []
-    found = [relation.corresponding_column(column) for column in tables[0].primary_key]
-    return found if all(each is not None for each in found) else []
-
-
-def column_names(source: Source) -> list[str]:
-    """Return the names of columns."""
-    columns = source.c if isinstance(source, sa.FromClause) else source.selected_columns
-    return list(map(column_name, columns))
+        return [source]
+    return list(source.get_final_froms()) if isinstance(source, sa.Select) else []
 
 
 def column_name(column: sa.ColumnElement[Any]) -> str:

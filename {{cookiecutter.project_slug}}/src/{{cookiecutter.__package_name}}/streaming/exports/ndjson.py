@@ -1,6 +1,6 @@
 """NDJSON: one JSON document (RFC 8259) per line."""
 
-from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from itertools import starmap
 from typing import Any
 
@@ -11,8 +11,8 @@ from ..generators import ItemFormat, Items, encoded
 from ..lines import escape_line_separators
 from ..registry import Chunk
 from ..response import ItemsResponse
-from .columns import Binary
-from .response import ExportResponse, may_have_non_finite, without_non_finite
+from .columns import Binary, without_non_finite
+from .response import ExportResponse
 
 
 class NDJSONEncoder:
@@ -21,32 +21,24 @@ class NDJSONEncoder:
     header = b""
 
     def __init__(self, columns: Sequence[str]) -> None:
-        self._row = row_type(columns)
+        # The name of a column need not be one of an attribute.
+        names = {f"cell{number}": column for number, column in enumerate(columns)}
+        self._row: Callable[..., Any]
+        try:
+            self._row = msgspec.defstruct("Row", list(names), rename=names, gc=False)
+        except ValueError:
+            # A name that JSON would escape, which structs refuse.
+            self._row = lambda *cells: dict(zip(columns, cells, strict=True))
         self._encoder = msgspec.json.Encoder(decimal_format="number", enc_hook=encode_other)
 
-    def encode(self, rows: Iterable[Sequence[Any]]) -> bytes:
+    def encode(self, rows: Sequence[Sequence[Any]]) -> bytes:
         lines = self._encoder.encode_lines(list(starmap(self._row, rows)))
-        if may_have_non_finite(lines):
-            finite = (map(without_non_finite, row) for row in rows)
-            lines = self._encoder.encode_lines(list(starmap(self._row, finite)))
-        return escape_line_separators(lines)
+        return escape_line_separators(without_non_finite(lines))
 
 
 def encode_other(value: Any) -> Any:
     """Return what is encoded in place of `value`."""
     return value.data if isinstance(value, Binary) else jsonable_encoder(value)
-
-
-def row_type(columns: Sequence[str]) -> Callable[..., Any]:
-    """Return a function that makes an object of the cells of a row."""
-    # The name of a column need not be one of an attribute.
-    names = {f"cell{number}": column for number, column in enumerate(columns)}
-    try:
-        row: Callable[..., Any] = msgspec.defstruct("Row", list(names), rename=names, gc=False)
-    except ValueError:
-        # A name that JSON would escape, which structs refuse.
-        return lambda *cells: dict(zip(columns, cells, strict=True))
-    return row
 
 
 class NDJSONItems(ItemFormat):
@@ -64,9 +56,6 @@ class NDJSONResponse(ExportResponse, ItemsResponse):
     """Streams rows or items as `application/x-ndjson`."""
 
     media_type = "application/x-ndjson"
-    item_format = NDJSONItems
     extension = "ndjson"
-
-    @classmethod
-    def encoder(cls, columns: Sequence[str], **_: Any) -> NDJSONEncoder:
-        return NDJSONEncoder(columns)
+    encoder = NDJSONEncoder
+    item_format = NDJSONItems

@@ -1,30 +1,18 @@
 """PostgreSQL: reading with psycopg, one snapshot per export."""
 
-import re
-from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
-from datetime import timedelta
-from itertools import islice
-from threading import BoundedSemaphore, Lock
-from typing import Any, cast
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from datetime import datetime, time, timedelta
+from functools import partial
+from threading import BoundedSemaphore
+from typing import Any
 
 import psycopg
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import INTERVAL
 from sqlalchemy.types import NumericCommon, TypeEngine
 
-from .columns import (
-    Binary,
-    Selected,
-    duration,
-    each,
-    is_converted,
-    json_document,
-    processed,
-    stored_type,
-    timestamps,
-    undecorated,
-)
+from .columns import Binary, Convert, converts, each, exported_type, json_document, layers, loaded
 from .database import Database, Samples
 
 WRITER_LOCK = 0x5EED
@@ -40,7 +28,6 @@ CONNECTION = {
     "prepare_threshold": None,
 }
 """Parameters of connections, unless the URL has others."""
-TIME = re.compile(r"(?:(\d{4,}-\d\d-\d\d) )?(\d\d:\d\d:\d\d)(?:\.(\d+))?([+-]\d\d)?(:\d\d)?")
 
 
 class TooManyExports(Exception):
@@ -82,39 +69,36 @@ class PostgreSQL(Database):
             self._begin += f"; SET LOCAL statement_timeout = {round(statement_timeout * 1000)}"
         self._exports = BoundedSemaphore(max_exports)
 
-    def select(self, column: sa.ColumnElement[Any]) -> Selected:
+    def select(self, column: sa.ColumnElement[Any]) -> tuple[sa.ColumnElement[Any], Convert | None]:
         """Select as text what psycopg would convert with a loss, or could not convert at all."""
         dialect = self.engine.dialect
-        kind = stored_type(column.type, dialect)
-        if isinstance(kind, sa.Interval):
-            # Stored as a time: `Interval(native=False)`.
-            load: Any = kind.result_processor(dialect, None)
-            return Selected(column, each(lambda value: duration(load(value))))
-        converts_items = isinstance(kind, sa.ARRAY) and is_converted(kind.item_type)
-        if is_converted(kind) or converts_items or isinstance(kind, sa.Uuid):
-            selected = Selected(column, processed(kind, dialect))
-            if isinstance(undecorated(kind), INTERVAL):
+        kind = exported_type(column.type.dialect_impl(dialect))
+        converts_items = isinstance(kind, sa.ARRAY) and converts(
+            kind.item_type.dialect_impl(dialect)
+        )
+        if converts(kind) or converts_items or isinstance(kind, sa.Uuid):
+            convert = loaded(kind, dialect)
+            if convert and any(isinstance(layer, INTERVAL) for layer in layers(kind)):
                 # psycopg reads no interval in the form of ISO 8601.
-                return seconds_of(selected)
-            return selected
+                read = each(lambda seconds: timedelta(microseconds=int(seconds * 10**6)))
+                return sa.extract("epoch", column), lambda values: convert(read(values))
+            return column, convert
         if isinstance(kind, sa.LargeBinary):
-            return Selected(column, each(Binary))
+            return column, each(Binary)
         if is_native(kind) or (isinstance(kind, sa.ARRAY) and is_native(kind.item_type)):
-            return Selected(column)
+            return column, None
         text = sa.cast(column, sa.Text)
         if isinstance(kind, sa.DateTime | sa.Time):
-            zones = ("+00", "Z") if kind.timezone else ("", "")
-            return Selected(text, timestamps(*zones, rfc3339))
+            parse = datetime.fromisoformat if isinstance(kind, sa.DateTime) else time.fromisoformat
+            return text, each(partial(parsed, parse))
         if isinstance(kind, sa.Date | sa.Enum | INTERVAL):
-            return Selected(text)
+            return text, None
         # PostgreSQL knows the type of an expression of which SQLAlchemy does not.
         document = text if isinstance(kind, sa.JSON) else sa.cast(sa.func.to_json(column), sa.Text)
-        return Selected(document, each(json_document))
+        return document, each(json_document)
 
     @contextmanager
-    def cursor(
-        self, statement: sa.Select[Any], *, raw: bool = False
-    ) -> Iterator["PostgreSQLCursor"]:
+    def reading(self) -> Iterator[sa.Connection]:
         """Raises `TooManyExports` in addition."""
         # Waiting here would block a reader for the streams that could make room.
         if not self._exports.acquire(blocking=False):
@@ -122,13 +106,26 @@ class PostgreSQL(Database):
         try:
             with self._reading.connect() as connection:
                 connection.exec_driver_sql(self._begin)
-                if raw:
-                    # An encoding from which neither the server nor psycopg decodes.
-                    connection.exec_driver_sql("SET LOCAL client_encoding = 'SQL_ASCII'")
-                with closing(PostgreSQLCursor(connection, statement)) as cursor:
-                    yield cursor
+                yield connection
         finally:
             self._exports.release()
+
+    def rows(self, connection: sa.Connection, statement: sa.Select[Any]) -> Any:
+        compiled: Any = statement.compile(dialect=connection.dialect)
+        # The parameters of `IN` become as many as there are values.
+        expanded = compiled.construct_expanded_state()
+        processors = {**compiled._bind_processors, **expanded.processors}
+        parameters = {
+            name: processors[name](value) if name in processors else value
+            for name, value in expanded.parameters.items()
+        }
+        # The server sends rows as it finds them.
+        cursor = driver_of(connection).cursor()
+        return cursor.stream(expanded.statement, parameters, size=FETCH_ROWS)
+
+    def interrupt(self, connection: sa.Connection) -> None:
+        with suppress(psycopg.Error):
+            driver_of(connection).cancel_safe(timeout=CANCEL_SECONDS)
 
     @contextmanager
     def writing(self) -> Iterator[sa.Connection]:
@@ -147,49 +144,10 @@ class PostgreSQL(Database):
             connection.execute(sa.select(sa.func.setval(sequence, rows + 1, False)))
 
 
-class PostgreSQLCursor:
-    """A cursor of psycopg, to which the server sends rows as it finds them."""
-
-    def __init__(self, connection: sa.Connection, statement: sa.Select[Any]) -> None:
-        compiled: Any = statement.compile(dialect=connection.dialect)
-        # The parameters of `IN` become as many as there are values.
-        expanded = compiled.construct_expanded_state()
-        processors = {**compiled._bind_processors, **expanded.processors}
-        parameters = {
-            name: processors[name](value) if name in processors else value
-            for name, value in expanded.parameters.items()
-        }
-        self._connection = cast(psycopg.Connection[Any], connection.connection.driver_connection)
-        self._cursor = self._connection.cursor()
-        self._closing = Lock()
-        self._closed = False
-        # A generator, although psycopg documents an iterator.
-        self._rows: Any = self._cursor.stream(expanded.statement, parameters, size=FETCH_ROWS)
-
-    def fetchmany(self, size: int, /) -> Sequence[Sequence[Any]]:
-        """Return the next rows, at most `size`; none at the end."""
-        return list(islice(self._rows, size))
-
-    def interrupt(self) -> None:
-        """Abort the query; not after `close`, when the connection may run another."""
-        with self._closing, suppress(psycopg.Error):
-            if not self._closed:
-                self._connection.cancel_safe(timeout=CANCEL_SECONDS)
-
-    def close(self) -> None:
-        """Close the query, in the server too."""
-        with self._closing:
-            self._closed = True
-        self._rows.close()
-        self._cursor.close()
-
-
-def seconds_of(selected: Selected) -> Selected:
-    """Return the selection of an interval as seconds, of which a `timedelta` is converted."""
-    convert: Any = selected.convert
-    read = each(lambda seconds: timedelta(microseconds=int(seconds * 10**6)))
-    seconds = sa.extract("epoch", selected.expression)
-    return Selected(seconds, lambda values: convert(read(values)))
+def driver_of(connection: sa.Connection) -> psycopg.Connection[Any]:
+    """Return the connection of psycopg."""
+    driver_connection: Any = connection.connection.driver_connection
+    return driver_connection
 
 
 def is_native(kind: TypeEngine[Any]) -> bool:
@@ -198,12 +156,9 @@ def is_native(kind: TypeEngine[Any]) -> bool:
     return isinstance(kind, native) and not isinstance(kind, sa.Enum)
 
 
-def rfc3339(text: str) -> str:
-    """Return `2026-07-01 12:00:00.5+00` as `2026-07-01T12:00:00.500000Z`; else `text`."""
-    found = TIME.fullmatch(text)
-    if not found:
+def parsed(parse: Callable[[str], datetime | time], text: str) -> datetime | time | str:
+    """Return a time; the text of one that Python does not have, such as `infinity` or `24:00`."""
+    try:
+        return text if text.startswith("24:") else parse(text)
+    except ValueError:
         return text
-    day, clock, fraction, hours, minutes = found.groups()
-    fraction = f".{fraction:0<6}" if fraction else ""
-    zone = "Z" if hours == "+00" and not minutes else hours + (minutes or ":00") if hours else ""
-    return (f"{day}T" if day else "") + clock + fraction + zone

@@ -1,16 +1,16 @@
 """The routes of exports: one for each format, and one that negotiates the format."""
 
+import csv
 import json
 import re
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
-from inspect import Parameter, Signature
 from typing import Annotated, Any
 from urllib.parse import quote
 
-from fastapi import APIRouter, Depends, HTTPException, Query, Request, Response
-from pydantic import BeforeValidator, GetPydanticSchema, WithJsonSchema
+from fastapi import APIRouter, HTTPException, Query, Request, Response
+from pydantic import BaseModel, BeforeValidator, GetPydanticSchema, WithJsonSchema, create_model
+from pydantic import Field as Parameter
 from sqlalchemy import ColumnElement, Select, tuple_
 
 #{% if cookiecutter.__uses.tokens %}
@@ -31,8 +31,6 @@ from .ndjson import NDJSONResponse
 from .response import ExportResponse, content_disposition
 from .rows import Rows
 
-NAME = re.compile(r'"((?:[^"]|"")+)"|([^",]+)')
-NAMES = re.compile(rf"(?:{NAME.pattern})(?:,(?:{NAME.pattern}))*")
 QUALITY = re.compile(r"0(\.\d{0,3})?|1(\.0{0,3})?", re.ASCII)
 FORMATS: list[type[ExportResponse]] = [
 #{% if cookiecutter.__uses.ndjson %}
@@ -58,18 +56,12 @@ def export_routes(exports: Sequence[Export], samples: Samples) -> APIRouter:
         responses=GUARDED,
 #{% endif %}
     )
-    paths: Counter[str] = Counter()
     for export in exports:
         formats = export.formats or FORMATS
         for response_class in formats:
             path = f"/export/{export.name}.{response_class.extension}"
             add_route(router, path, export, [response_class], samples)
-            paths[path] += 1
         add_route(router, f"/export/{export.name}", export, formats, samples, negotiates=True)
-        paths[f"/export/{export.name}"] += 1
-    for path, number in paths.items():
-        if number > 1:
-            raise ValueError(f"Invalid EXPORTS: expected one with the path {path}; use name=")
     return router
 
 
@@ -83,28 +75,26 @@ def add_route(
     negotiates: bool = False,
 ) -> None:
     """Add the route of an export in one format, or in that of `formats` which `Accept` prefers."""
-#{% if cookiecutter.__uses.csv and cookiecutter.__uses.ndjson %}
-    read_options: Callable[..., Any] = csv_options if CSVResponse in formats else no_options
-#{% elif cookiecutter.__uses.csv %}
-    read_options = csv_options
-#{% else %}
-    read_options = no_options
-#{% endif %}
+    if any(getattr(route, "path", None) == path for route in router.routes):
+        raise ValueError(f"Invalid EXPORTS: expected one with the path {path}; use name=")
+    model: Any = parameters_of(export, formats)
 
-    async def stream_export(
-        request: Request,
-        statement: Annotated[Select[Any], Depends(page_of(export))],
-        columns: Annotated[Mapping[str, ColumnElement[Any]], Depends(columns_of(export))],
-        options: Annotated[Mapping[str, Any], Depends(read_options)],
-    ) -> Response:
+    async def stream_export(request: Request, query: Annotated[model, Query()]) -> Response:
         accept = ", ".join(request.headers.getlist("accept")) or "*/*"
         response_class = negotiate(accept, formats) if negotiates else formats[0]
         filename = f"{export.name}.{response_class.extension}"
         headers = {"Content-Disposition": content_disposition(filename)}
         if negotiates:
             headers["Vary"] = "Accept"
+        columns = select_columns(export, query.columns)
+        options = {}
+#{% if cookiecutter.__uses.csv %}
+        if issubclass(response_class, CSVResponse):
+            escape_formulas = request.app.state.settings.csv_escape_formulas
+            options = {"bom": query.bom, "escape_formulas": escape_formulas}
+#{% endif %}
         encoder = response_class.encoder(list(columns), **options)
-        rows = Rows(request.app.state.database, statement, columns, list(export.key.values()))
+        rows = Rows(request.app.state.database, select_rows(export, query), columns)
         return response_class(rows.chunks(encoder), headers)
 
     names = " or ".join(each.extension.upper() for each in formats)
@@ -127,47 +117,36 @@ def add_route(
         )
 
 
-def page_of(export: Export) -> Callable[..., Any]:
-    """Return the dependency that reads the filters, `after` and `limit`, and selects the rows."""
-    keys = list(export.key.values())
-    types = [parameter_type(key.type) for key in keys]
-    name = ", ".join(export.key)
-    after = types[0] if len(keys) == 1 else array_of(types)
-    hint = f"`{name}`" if len(keys) == 1 else f"these values as a JSON array: `{name}`"
-
-    async def read_page(**values: Any) -> Select[Any]:
-        after, limit = values.pop("after"), values.pop("limit")
-        statement = export.statement.limit(limit)
-        for filtered, value in values.items():
-            if value is not None:
-                column = export.filters[names[filtered]]
-                statement = statement.where(column == bind(value, column))
-        if after is not None:
-            last = [after] if len(keys) == 1 else after
-            bound = [bind(value, key) for value, key in zip(last, keys, strict=True)]
-            statement = statement.where(tuple_(*keys) > tuple_(*bound))
-        return statement
-
-    names = {f"filter{number}": filtered for number, filtered in enumerate(export.filters)}
-    annotations = {
-        "after": Annotated[after | None, Query(description=f"Resume after the row with {hint}")],
-        "limit": Annotated[
-            int | None, Query(ge=0, le=2**63 - 1, description="Maximum number of rows")
-        ],
-    } | {
-        field: Annotated[
-            parameter_type(export.filters[filtered].type) | None,
-            Query(alias=filtered, description=f"Select the rows with this `{filtered}`"),
-        ]
-        for field, filtered in names.items()
+def parameters_of(export: Export, formats: Sequence[type[ExportResponse]]) -> type[BaseModel]:
+    """Return the model of the query parameters of an export."""
+    types = [parameter_type(column.type) for column in export.key.values()]
+    after = types[0] if len(types) == 1 else array_of(types)
+    hint = "" if len(types) == 1 else "these values as a JSON array: "
+    hint = f"Resume after the row with {hint}`{', '.join(export.key)}`"
+    fields: dict[str, Any] = {
+        "after": (after | None, Parameter(None, description=hint)),
+        "limit": (
+            int | None,
+            Parameter(None, ge=0, le=2**63 - 1, description="Maximum number of rows"),
+        ),
     }
-    read_page.__signature__ = Signature(  # type: ignore[attr-defined]
-        [
-            Parameter(field, Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
-            for field, annotation in annotations.items()
-        ]
-    )
-    return read_page
+    for number, (name, column) in enumerate(export.filters.items()):
+        hint = f"Select the rows with this `{name}`"
+        filtered = Parameter(None, alias=name, description=hint)
+        fields[f"filter{number}"] = (parameter_type(column.type) | None, filtered)
+    pattern: Any = None
+    if all(name.isidentifier() for name in export.columns):
+        one = "|".join(export.columns)
+        pattern = {"pattern": f"^({one})(,({one}))*$"}
+    hint = "Columns, separated by commas [all]"
+    columns = Parameter(None, description=hint, json_schema_extra=pattern)
+    fields["columns"] = (str | None, columns)
+#{% if cookiecutter.__uses.csv %}
+    if CSVResponse in formats:
+        hint = "CSV: start with a byte-order mark"
+        fields["bom"] = (bool, Parameter(False, description=hint))
+#{% endif %}
+    return create_model("Parameters", **fields)
 
 
 def array_of(types: Sequence[Any]) -> Any:
@@ -187,48 +166,34 @@ def parse_array(text: str) -> Any:
         raise ValueError("expected a JSON array") from None
 
 
-def columns_of(export: Export) -> Callable[..., Any]:
-    """Return the dependency that reads `columns`; a name with a comma is in quotes."""
-    schema = {}
-    if all(name.isidentifier() for name in export.columns):
-        one = "|".join(export.columns)
-        schema = {"pattern": f"^({one})(,({one}))*$"}
-
-    async def read_columns(
-        columns: Annotated[
-            str | None,
-            Query(description="Columns, separated by commas [all]", json_schema_extra=schema),
-        ] = None,
-    ) -> Mapping[str, ColumnElement[Any]]:
-        if columns is None:
-            return export.columns
-        found = NAME.findall(columns) if NAMES.fullmatch(columns) else []
-        names = [quoted.replace('""', '"') or plain for quoted, plain in found]
-        if not names or not set(names) <= export.columns.keys():
-            expected = ",".join(export.columns)
-            raise HTTPException(422, f"Invalid columns={columns!r}: expected some of {expected}.")
-        return {name: export.columns[name] for name in names}
-
-    return read_columns
+def select_rows(export: Export, query: Any) -> Select[Any]:
+    """Return the rows that the parameters `after`, `limit` and the filters select."""
+    statement = export.statement.limit(query.limit)
+    for number, column in enumerate(export.filters.values()):
+        value = getattr(query, f"filter{number}")
+        if value is not None:
+            statement = statement.where(column == bind(value, column))
+    if query.after is not None:
+        keys = list(export.key.values())
+        after = [query.after] if len(keys) == 1 else query.after
+        statement = statement.where(tuple_(*keys) > tuple_(*map(bind, after, keys)))
+    return statement
 
 
-#{% if cookiecutter.__uses.csv %}
-async def csv_options(
-    request: Request,
-    bom: Annotated[bool, Query(description="CSV: start with a byte-order mark")] = False,
-) -> Mapping[str, Any]:
-    """Return the options of CSV."""
-    return {"bom": bom, "escape_formulas": request.app.state.settings.csv_escape_formulas}
+def select_columns(export: Export, text: str | None) -> Mapping[str, ColumnElement[Any]]:
+    """Return the columns with these names; one with a comma is in quotes, as in CSV."""
+    if text is None:
+        return export.columns
+    try:
+        names = next(csv.reader([text], strict=True), [])
+    except csv.Error:
+        names = []
+    if not names or not set(names) <= export.columns.keys():
+        expected = ",".join(export.columns)
+        raise HTTPException(422, f"Invalid columns={text!r}: expected some of {expected}.")
+    return {name: export.columns[name] for name in names}
 
 
-#{% endif %}
-#{% if cookiecutter.__uses.ndjson %}
-async def no_options() -> Mapping[str, Any]:
-    """Return the options of NDJSON."""
-    return {}
-
-
-#{% endif %}
 def negotiate(accept: str, formats: Sequence[type[ExportResponse]]) -> type[ExportResponse]:
     """Return the preferred format (RFC 9110, section 12.5.1), the first of equals.
 
