@@ -158,11 +158,7 @@ class Streams:
         if len(self._open) >= self.max_streams:
             detail = f"Too many open streams: the limit is {self.max_streams}."
             raise HTTPException(503, detail, {"Retry-After": "5"})
-        match parse_address(client):
-            case IPv4Address() as address:
-                client = str(address)
-            case IPv6Address() as address:
-                client = str(IPv6Network((int(address), 64), strict=False))
+        client = network_of(client)
         if client != UNKNOWN and self._clients[client] >= self.max_per_client:
             detail = f"Too many open streams: the limit is {self.max_per_client} per client."
             raise HTTPException(429, detail, {"Retry-After": "5"})
@@ -197,6 +193,14 @@ def parse_address(host: str) -> IPv4Address | IPv6Address | None:
     except ValueError:
         return None
     return getattr(address, "ipv4_mapped", None) or address
+
+
+def network_of(client: str) -> str:
+    """Return the network that a client has: its IPv4 address, or 64 bits of its IPv6 address."""
+    address = parse_address(client)
+    if isinstance(address, IPv6Address):
+        return str(IPv6Network((int(address), 64), strict=False))
+    return str(address or client)
 
 
 @contextmanager

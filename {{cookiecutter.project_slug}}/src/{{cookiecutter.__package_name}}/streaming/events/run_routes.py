@@ -89,7 +89,7 @@ def run_routes(request_type: type[R], run: Callable[[R, str], AsyncIterator[Any]
         address = request.client.host if request.client else UNKNOWN
         if streams:
 #{% if cookiecutter.__uses.tokens %}
-            Requires(Scope.EVENTS).check(request)
+            await Requires(Scope.EVENTS)(request, None, None)
 #{% endif %}
             # A stream that is not admitted must not leave a run behind.
             with request.app.state.streams.admit(address, endless=True):

@@ -4,14 +4,14 @@ import csv
 import io
 import re
 from base64 import b64encode
-from collections.abc import AsyncGenerator, Iterable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from decimal import Decimal
 from typing import Any
 
 import msgspec
 from fastapi.encoders import jsonable_encoder
 
-from ..generators import Encode, ItemFormat, Items, encoded
+from ..generators import ItemFormat, Items, encoded
 from ..registry import Chunk
 from ..response import ItemsResponse
 from .columns import Binary, without_non_finite
@@ -112,7 +112,7 @@ class CSVItems(ItemFormat):
     def chunks(self, items: Items, settings: Any) -> AsyncGenerator[Chunk, None]:
         return encoded(items, self.encoder(escape_formulas=settings.csv_escape_formulas))
 
-    def encoder(self, *, escape_formulas: bool) -> Encode:
+    def encoder(self, *, escape_formulas: bool) -> Callable[[Sequence[Any]], bytes]:
         """Return the function that encodes the items of a stream, at first with the header.
 
         The fields are those of the type, or of the first item.
