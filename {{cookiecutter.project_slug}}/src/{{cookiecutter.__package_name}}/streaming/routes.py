@@ -9,12 +9,12 @@ from fastapi import Depends, HTTPException, Request, Response
 from fastapi._compat import field_annotation_is_sequence, lenient_issubclass
 from fastapi.dependencies.models import _is_async_gen_callable, _is_gen_callable
 from fastapi.dependencies.utils import (
-    _get_flat_fields_from_params,
-    get_flat_dependant,
+    get_flat_params,
     get_stream_item_type,
     get_typed_return_annotation,
     get_typed_signature,
 )
+from fastapi.params import Cookie, Header, Path
 from fastapi.routing import APIRoute, _effective_route_context_var
 from fastapi.utils import deep_dict_update
 #{% if cookiecutter.__uses.sse %}
@@ -61,11 +61,11 @@ class StreamRoute(APIRoute):
         handler = super().get_route_handler()
         # FastAPI calls this again for each router that includes the route.
         route = _effective_route_context_var.get() or self
-        query = get_flat_dependant(route.dependant).query_params
         single = [
             field.alias
-            for field in _get_flat_fields_from_params(query)
-            if not field_annotation_is_sequence(field.field_info.annotation)
+            for field in get_flat_params(route.dependant)
+            if not isinstance(field.field_info, Path | Header | Cookie)
+            and not field_annotation_is_sequence(field.field_info.annotation)
         ]
 #{% if cookiecutter.__uses.tokens %}
         calls = [each.dependency for each in route.dependencies]
