@@ -658,8 +658,10 @@ async def test_heartbeat_keeps_the_position_of_a_quiet_topic(make_broker: MakeBr
         before = subscription.position
         assert subscription.heartbeat() == HEARTBEAT
         for number in range(5):
-            await broker.publish(f"other-{number}", LARGE)
+            last = await broker.publish(f"other-{number}", LARGE)
         with fail_after(TIMEOUT):
+            while subscription._others.newest < last:
+                await sleep(0.01)
             while (heartbeat := subscription.heartbeat()) == HEARTBEAT:
                 await sleep(0.01)
         comment, field, *end = heartbeat.decode().split("\n")

@@ -61,6 +61,10 @@ def test_run_without_body_has_defaults(client: TestClient, body: str) -> None:
     assert post(client, "/runs", body).status_code == 202
 
 
+def test_whole_number_with_a_fraction_of_zero_is_accepted(client: TestClient) -> None:
+    assert post(client, "/runs", '{"steps": 2.0, "interval": 0}').status_code == 202
+
+
 @pytest.mark.parametrize(
     "body",
     [

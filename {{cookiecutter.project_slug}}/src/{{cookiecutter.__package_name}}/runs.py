@@ -4,16 +4,26 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+
+def require_number(value: object) -> object:
+    """Return `value`. Raises `ValueError` for text and booleans, which Pydantic would convert."""
+    if isinstance(value, bool | str):
+        raise ValueError("expected a number")
+    return value
+
+
+Number = BeforeValidator(require_number)
 
 
 class RunRequest(BaseModel):
     """The body of `POST /runs`: count `steps`, with `interval` seconds in between."""
 
-    model_config = ConfigDict(extra="forbid", strict=True)
+    model_config = ConfigDict(extra="forbid")
 
-    steps: Annotated[int, Field(ge=1, le=1_000_000)] = 5
-    interval: Annotated[float, Field(ge=0, le=3600, allow_inf_nan=False)] = 1.0
+    steps: Annotated[int, Field(ge=1, le=1_000_000), Number] = 5
+    interval: Annotated[float, Field(ge=0, le=3600, allow_inf_nan=False), Number] = 1.0
 
 
 async def run(request: RunRequest, topic: str) -> AsyncIterator[dict[str, Any]]:
