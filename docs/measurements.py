@@ -12,6 +12,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from datetime import datetime
 from functools import partial
 from itertools import islice
@@ -170,12 +171,15 @@ def exports(database: SQLite) -> None:
     encoder = NDJSONEncoder(names)
 
     def from_sqlalchemy() -> Iterator[Rows]:
-        with database.connect() as connection:
+        with database.engine.connect() as connection:
             yield from connection.execute(statement).partitions(500)
 
     def from_driver() -> Iterator[Rows]:
-        with database.cursor(statement) as cursor:
-            while rows := cursor.fetchmany(500):
+        with (
+            database.reading() as connection,
+            closing(database.rows(connection, statement)) as found,
+        ):
+            while rows := list(islice(found, 500)):
                 yield rows
 
     def from_apsw() -> Iterator[Rows]:

@@ -5,6 +5,7 @@ import io
 import re
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from ipaddress import ip_address
 from typing import Any
 from uuid import UUID
 
@@ -101,6 +102,7 @@ def test_unescaped_text_is_read_back(first: str, second: str) -> None:
         (datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC), b'"2026-01-02T03:04:05Z"'),
         (date(2026, 1, 2), b'"2026-01-02"'),
         (UUID(int=1), b'"00000000-0000-0000-0000-000000000001"'),
+        (ip_address("10.0.0.1"), b'"10.0.0.1"'),
         ([1, "a"], b'"[1,""a""]"'),
         ({"a": None}, b'"{""a"":null}"'),
     ],

@@ -3,6 +3,7 @@
 import json
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from ipaddress import ip_address
 from typing import Any, NoReturn
 from uuid import UUID
 
@@ -59,6 +60,7 @@ def test_each_row_is_a_valid_document_on_a_line(rows: list[tuple[Any, ...]]) -> 
         (datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC), b'"2026-01-02T03:04:05Z"'),
         (date(2026, 1, 2), b'"2026-01-02"'),
         (UUID(int=1), b'"00000000-0000-0000-0000-000000000001"'),
+        (ip_address("10.0.0.1"), b'"10.0.0.1"'),
     ],
 )
 def test_cell_is_encoded_as(cell: Any, expected: bytes) -> None:

@@ -54,11 +54,12 @@ class CSVEncoder:
     def encode(self, rows: Iterable[Sequence[Any]]) -> bytes:
         # From JSON, for which there is a fast encoder: `[1,"a\"b",null]` becomes `1,"a""b",`.
         null = msgspec.Raw(self._null)
-        records = self._records(
+        cells = [
             [null if cell is None else cell for cell in row] if None in row else row for row in rows
-        )
+        ]
+        records = self._records(cells)
         if b"[" in records or b"{" in records:
-            records = self._records(list(map(self._cell, row)) for row in rows)
+            records = self._records([list(map(self._cell, row)) for row in cells])
         text = records.replace(b'\\"', b'""')
         has_escapes = b"\\" in text
         if has_escapes:
@@ -70,14 +71,14 @@ class CSVEncoder:
                 text = INNER_FORMULA.sub(rb"'\g<0>", text)
         return ESCAPE.sub(unescape, text) if has_escapes else text
 
-    def _records(self, rows: Iterable[Sequence[Any]]) -> bytes:
+    def _records(self, rows: Sequence[Sequence[Any]]) -> bytes:
         """Return records of JSON values."""
-        lines = without_non_finite(self._encoder.encode_lines(list(rows)), self._null)
+        lines = without_non_finite(self._encoder.encode_lines(rows), self._null)
         return lines[1:-2].replace(b"]\n[", RECORD_END) + RECORD_END
 
     def _cell(self, cell: Any) -> Any:
         """Return a value, as text if it is a document."""
-        if cell is None or isinstance(cell, str):
+        if isinstance(cell, str):
             return cell
         document = without_non_finite(self._encoder.encode(cell))
         return document.decode() if document[:1] in (b"[", b"{") else cell

@@ -1,6 +1,6 @@
 """NDJSON: one JSON document (RFC 8259) per line."""
 
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from itertools import starmap
 from typing import Any
 
@@ -31,7 +31,7 @@ class NDJSONEncoder:
             self._row = lambda *cells: dict(zip(columns, cells, strict=True))
         self._encoder = msgspec.json.Encoder(decimal_format="number", enc_hook=encode_other)
 
-    def encode(self, rows: Sequence[Sequence[Any]]) -> bytes:
+    def encode(self, rows: Iterable[Sequence[Any]]) -> bytes:
         lines = self._encoder.encode_lines(list(starmap(self._row, rows)))
         return escape_line_separators(without_non_finite(lines))
 

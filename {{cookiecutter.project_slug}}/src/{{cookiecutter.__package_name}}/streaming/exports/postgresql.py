@@ -1,9 +1,8 @@
 """PostgreSQL: reading with psycopg, one snapshot per export."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime, time, timedelta
-from functools import partial
 from threading import BoundedSemaphore
 from typing import Any
 
@@ -89,8 +88,7 @@ class PostgreSQL(Database):
             return column, None
         text = sa.cast(column, sa.Text)
         if isinstance(kind, sa.DateTime | sa.Time):
-            parse = datetime.fromisoformat if isinstance(kind, sa.DateTime) else time.fromisoformat
-            return text, each(partial(parsed, parse))
+            return text, each(timestamp if isinstance(kind, sa.DateTime) else time_of_day)
         if isinstance(kind, sa.Date | sa.Enum | INTERVAL):
             return text, None
         # PostgreSQL knows the type of an expression of which SQLAlchemy does not.
@@ -144,10 +142,9 @@ class PostgreSQL(Database):
             connection.execute(sa.select(sa.func.setval(sequence, rows + 1, False)))
 
 
-def driver_of(connection: sa.Connection) -> psycopg.Connection[Any]:
+def driver_of(connection: sa.Connection) -> Any:
     """Return the connection of psycopg."""
-    driver_connection: Any = connection.connection.driver_connection
-    return driver_connection
+    return connection.connection.driver_connection
 
 
 def is_native(kind: TypeEngine[Any]) -> bool:
@@ -156,9 +153,14 @@ def is_native(kind: TypeEngine[Any]) -> bool:
     return isinstance(kind, native) and not isinstance(kind, sa.Enum)
 
 
-def parsed(parse: Callable[[str], datetime | time], text: str) -> datetime | time | str:
-    """Return a time; the text of one that Python does not have, such as `infinity` or `24:00`."""
+def timestamp(text: str) -> datetime | str:
+    """Return a time; the text of one that Python does not have, for example `infinity`."""
     try:
-        return text if text.startswith("24:") else parse(text)
+        return datetime.fromisoformat(text)
     except ValueError:
         return text
+
+
+def time_of_day(text: str) -> time | str:
+    """Return a time of day; the text of `24:00:00`, which Python does not have."""
+    return text if text.startswith("24:") else time.fromisoformat(text)

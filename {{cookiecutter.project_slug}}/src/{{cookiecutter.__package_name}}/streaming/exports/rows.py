@@ -1,7 +1,7 @@
 """The rows of a query as chunks of bytes."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from itertools import islice
 from typing import Any, Protocol, TypeVar
@@ -37,7 +37,7 @@ class Encoder(Protocol):
     @property
     def header(self) -> bytes: ...
 
-    def encode(self, rows: Sequence[Row]) -> bytes:
+    def encode(self, rows: Iterable[Row]) -> bytes:
         """Return `rows`, at least one, in the format."""
 
 
@@ -106,7 +106,7 @@ class Rows:
         if header:
             yield Chunk(header, 0)
 
-    def _converted(self, rows: Sequence[Row]) -> Sequence[Row]:
+    def _converted(self, rows: Sequence[Row]) -> Iterable[Row]:
         """Return rows with the values that are exported."""
         if not any(self._converts):
             return rows
@@ -114,7 +114,7 @@ class Rows:
             convert(column) if convert else column
             for column, convert in zip(zip(*rows, strict=True), self._converts, strict=True)
         ]
-        return list(zip(*columns, strict=True))
+        return zip(*columns, strict=True)
 
 
 def take(rows: Iterator[Row], size: int) -> list[Row]:
