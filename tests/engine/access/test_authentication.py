@@ -3,9 +3,8 @@
 import pytest
 from starlette.requests import HTTPConnection
 
-from streaming_api.streaming.access.authentication import TokenBackend
+from streaming_api.streaming.access.authentication import Sessions, TokenBackend
 from streaming_api.streaming.access.dependencies import COOKIE, Caller
-from streaming_api.streaming.access.sessions import Sessions
 from streaming_api.streaming.access.tokens import Scope, Tokens, hash_token
 
 pytestmark = pytest.mark.anyio

@@ -10,9 +10,8 @@ from starlette.middleware.authentication import AuthenticationMiddleware
 from starlette.types import Message
 
 from streaming_api.streaming import PUBLIC, Caller, Scope, StreamRoute, requires
-from streaming_api.streaming.access.authentication import TokenBackend
+from streaming_api.streaming.access.authentication import Sessions, TokenBackend
 from streaming_api.streaming.access.dependencies import COOKIE, require_token
-from streaming_api.streaming.access.sessions import Sessions
 from streaming_api.streaming.access.tokens import hash_token
 from streaming_api.streaming.problems import problem_handlers
 

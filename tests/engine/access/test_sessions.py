@@ -11,8 +11,8 @@ from itsdangerous import TimestampSigner
 from pydantic import SecretStr
 
 from streaming_api.settings import Settings, load_settings
+from streaming_api.streaming.access.authentication import Sessions
 from streaming_api.streaming.access.dependencies import COOKIE
-from streaming_api.streaming.access.sessions import Sessions
 from streaming_api.streaming.access.tokens import Scope, parse_tokens
 
 TOKENS = parse_tokens({"secret": frozenset(Scope)})

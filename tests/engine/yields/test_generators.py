@@ -513,9 +513,9 @@ async def test_generator_whose_event_loop_has_ended_is_left_alone() -> None:
         loop.close()
 
     async def start(loop: asyncio.AbstractEventLoop) -> None:
-        running.append(generators.RunningThread(items()))
+        running.append(generators.RunningGenerator(items()))
 
-    running: list[generators.RunningThread] = []
+    running: list[generators.RunningGenerator] = []
     await asyncio.to_thread(run)
     continues.set()
 

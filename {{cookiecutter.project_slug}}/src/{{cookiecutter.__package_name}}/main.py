@@ -43,13 +43,12 @@ from .samples import SAMPLES
 #{% endif %}
 from .settings import Settings, load_settings
 #{% if cookiecutter.__uses.tokens %}
-from .streaming.access.authentication import TokenBackend
+from .streaming.access.authentication import Sessions, TokenBackend
+from .streaming.access.authentication import router as session_routes
 #{% if not cookiecutter.__uses.console %}
 from .streaming.access.dependencies import PUBLIC
 #{% endif %}
 from .streaming.access.hosts import HostMiddleware
-from .streaming.access.sessions import Sessions
-from .streaming.access.sessions import router as session_routes
 #{% endif %}
 #{% if cookiecutter.__uses.sse %}
 from .streaming.events.fanout import Fanout

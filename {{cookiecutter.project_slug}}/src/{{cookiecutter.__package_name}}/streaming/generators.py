@@ -56,16 +56,30 @@ class ItemFormat(ABC):
 
 
 class RunningGenerator:
-    """A generator that runs by itself, until `limit` of its items wait to be taken."""
+    """A generator that runs by itself, until `limit` of its items wait to be taken.
 
-    _taken: asyncio.Event | threading.Event
-    _end: asyncio.Future[None]
+    An asynchronous one runs in a task of its own from its start to its end. So it can yield within a
+    timeout or a task group: these cancel the task, and the cancellation is raised at the `yield`
+    (PEP 789). Any other has a thread of its own: its objects may belong to one thread.
+    """
 
-    def __init__(self) -> None:
+    def __init__(self, generator: Items) -> None:
         self.limit = FIRST_BATCH
         self._waiting: deque[Any] = deque()
         self._arrived = asyncio.Event()
         self._closing = False
+        self._end: asyncio.Future[None]
+        self._taken: asyncio.Event | threading.Event
+        self._loop = asyncio.get_running_loop()
+        if isinstance(generator, AsyncGenerator):
+            self._taken = asyncio.Event()
+            self._end = self._loop.create_task(self._run_in_task(generator, self._taken))
+        else:
+            self._taken = threading.Event()
+            self._end = self._loop.create_future()
+            arguments = (self._run_in_thread, generator, self._taken)
+            threading.Thread(target=copy_context().run, args=arguments, daemon=True).start()
+        self._end.add_done_callback(lambda _: self._arrived.set())
 
     async def take(self, seconds: float | None) -> list[Any] | None:
         """Return the items that wait, none after `seconds` without one, or `None` at the end.
@@ -101,23 +115,13 @@ class RunningGenerator:
         if not self._end.cancelled():
             self._end.result()
 
+    def _add(self, item: Any) -> None:
+        self._waiting.append(item)
+        self._arrived.set()
 
-class RunningTask(RunningGenerator):
-    """An asynchronous generator, which runs in a task of its own from its start to its end.
-
-    So it can yield within a timeout or a task group: these cancel the task, and the cancellation is
-    raised at the `yield` (PEP 789).
-    """
-
-    _taken: asyncio.Event
-
-    def __init__(self, generator: AsyncGenerator[Any, None]) -> None:
-        super().__init__()
-        self._taken = asyncio.Event()
-        self._end = asyncio.create_task(self._run(generator))
-        self._end.add_done_callback(lambda _: self._arrived.set())
-
-    async def _run(self, generator: AsyncGenerator[Any, None]) -> None:
+    async def _run_in_task(
+        self, generator: AsyncGenerator[Any, None], taken: asyncio.Event
+    ) -> None:
         deadline = monotonic() + BUSY_SECONDS
         try:
             with suppress(StopAsyncIteration):
@@ -126,7 +130,15 @@ class RunningTask(RunningGenerator):
                     while len(self._waiting) >= self.limit or (
                         self._waiting and monotonic() > deadline
                     ):
-                        await self._until_taken(generator)
+                        if self._closing:
+                            raise asyncio.CancelledError
+                        taken.clear()
+                        has_room = len(self._waiting) < self.limit
+                        try:
+                            # With room left it suffices that other tasks run.
+                            await (asyncio.sleep(0) if has_room else taken.wait())
+                        except asyncio.CancelledError as cancelled:
+                            self._add(await generator.athrow(cancelled))
                         deadline = monotonic() + BUSY_SECONDS
         except asyncio.CancelledError:
             if self._closing:
@@ -135,46 +147,16 @@ class RunningTask(RunningGenerator):
         finally:
             await generator.aclose()
 
-    async def _until_taken(self, generator: AsyncGenerator[Any, None]) -> None:
-        """Wait until items are taken. A cancellation in between is raised at the `yield`."""
-        if self._closing:
-            raise asyncio.CancelledError
-        self._taken.clear()
-        try:
-            # With room left it suffices that other tasks run.
-            await (self._taken.wait() if len(self._waiting) >= self.limit else asyncio.sleep(0))
-        except asyncio.CancelledError as cancelled:
-            self._add(await generator.athrow(cancelled))
-
-    def _add(self, item: Any) -> None:
-        self._waiting.append(item)
-        self._arrived.set()
-
-
-class RunningThread(RunningGenerator):
-    """A generator that runs in a thread of its own: its objects may belong to one thread."""
-
-    _taken: threading.Event
-
-    def __init__(self, generator: Generator[Any, None, None]) -> None:
-        super().__init__()
-        self._taken = threading.Event()
-        self._loop = asyncio.get_running_loop()
-        self._end = self._loop.create_future()
-        self._end.add_done_callback(lambda _: self._arrived.set())
-        run = copy_context().run
-        threading.Thread(target=run, args=(self._run, generator), daemon=True).start()
-
-    def _run(self, generator: Generator[Any, None, None]) -> None:
+    def _run_in_thread(self, generator: Generator[Any, None, None], taken: threading.Event) -> None:
         try:
             with closing(generator):
                 for item in generator:
                     self._waiting.append(item)
                     if len(self._waiting) == 1:
                         self._call(self._arrived.set)
-                    self._taken.clear()
+                    taken.clear()
                     if len(self._waiting) >= self.limit and not self._closing:
-                        self._taken.wait()
+                        taken.wait()
                     if self._closing:
                         break
         except BaseException as error:
@@ -196,8 +178,7 @@ async def encoded(
     With `heartbeat` there is a chunk without items after so many seconds without an item. Without
     items `encode` returns what a stream sends in place of them.
     """
-    running: RunningGenerator
-    running = RunningTask(items) if isinstance(items, AsyncGenerator) else RunningThread(items)
+    running = RunningGenerator(items)
     seconds = heartbeat and min(heartbeat, START_SECONDS)
     is_empty = True
     try:

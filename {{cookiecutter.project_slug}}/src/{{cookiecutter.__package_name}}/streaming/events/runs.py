@@ -14,7 +14,7 @@ from uuid import uuid4
 from fastapi.sse import ServerSentEvent
 from starlette.exceptions import HTTPException
 
-from ..generators import RunningTask
+from ..generators import RunningGenerator
 #{% if cookiecutter.__uses.request_id %}
 from ..headers import request_id
 #{% endif %}
@@ -62,7 +62,7 @@ class Runs(ABC):
     max_per_client: int
     retention: float
     _callers: dict[str, str] = field(default_factory=dict, init=False)
-    _running: dict[str, RunningTask] = field(default_factory=dict, init=False)
+    _running: dict[str, RunningGenerator] = field(default_factory=dict, init=False)
     _tasks: set[asyncio.Task[None]] = field(default_factory=set, init=False)
 
     async def __aenter__(self) -> Self:
@@ -98,7 +98,7 @@ class Runs(ABC):
         if refusal:
             raise refusal
         self._callers[run.id] = caller
-        running = self._running[run.id] = RunningTask(work(run.topic))
+        running = self._running[run.id] = RunningGenerator(work(run.topic))
         running.limit = BUFFER
         task = asyncio.create_task(self._publish(run, running))
         self._tasks.add(task)
@@ -136,7 +136,7 @@ class Runs(ABC):
             return HTTPException(429, detail, {"Retry-After": "5"})
         return None
 
-    async def _publish(self, run: Run, running: RunningTask) -> None:
+    async def _publish(self, run: Run, running: RunningGenerator) -> None:
         """Publish what a run yields, and its end."""
         status: RunStatus = "failed"
         title, failure = "The server was stopped before the end.", None
