@@ -74,6 +74,7 @@ if EXPORTS:
         ("DATABASE_URL", "mysql:/me:hunter2@127.0.0.1/data", "***"),
         ("DATABASE_URL", "me:hunter2@127.0.0.1/data", "***"),
         ("DATABASE_URL", "mysql://127.0.0.1/data?a=hunter2", "***"),
+        ("DATABASE_URL", "mysql://me@127.0.0.1:hunter2/data", "***"),
         ("DATABASE_URL", "mysql://127.0.0.1/data?a=h'un\"ter2\n", "***"),
     ]
 if REDIS:
