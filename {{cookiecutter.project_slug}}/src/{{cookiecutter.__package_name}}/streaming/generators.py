@@ -130,15 +130,7 @@ class RunningGenerator:
                     while len(self._waiting) >= self.limit or (
                         self._waiting and monotonic() > deadline
                     ):
-                        if self._closing:
-                            raise asyncio.CancelledError
-                        taken.clear()
-                        has_room = len(self._waiting) < self.limit
-                        try:
-                            # With room left it suffices that other tasks run.
-                            await (asyncio.sleep(0) if has_room else taken.wait())
-                        except asyncio.CancelledError as cancelled:
-                            self._add(await generator.athrow(cancelled))
+                        await self._until_taken(generator, taken)
                         deadline = monotonic() + BUSY_SECONDS
         except asyncio.CancelledError:
             if self._closing:
@@ -146,6 +138,19 @@ class RunningGenerator:
             raise RuntimeError("The generator was cancelled, and not by its stream.") from None
         finally:
             await generator.aclose()
+
+    async def _until_taken(
+        self, generator: AsyncGenerator[Any, None], taken: asyncio.Event
+    ) -> None:
+        """Wait until items are taken. A cancellation in between is raised at the `yield`."""
+        if self._closing:
+            raise asyncio.CancelledError
+        taken.clear()
+        try:
+            # With room left it suffices that other tasks run.
+            await (taken.wait() if len(self._waiting) >= self.limit else asyncio.sleep(0))
+        except asyncio.CancelledError as cancelled:
+            self._add(await generator.athrow(cancelled))
 
     def _run_in_thread(self, generator: Generator[Any, None, None], taken: threading.Event) -> None:
         try:
