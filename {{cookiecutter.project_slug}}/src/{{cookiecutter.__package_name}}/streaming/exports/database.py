@@ -35,9 +35,9 @@ class Database(ABC):
     def select(self, column: sa.ColumnElement[Any]) -> tuple[sa.ColumnElement[Any], Convert | None]:
         """Return the expression to select, and the conversion of the driver's values, if any."""
 
+    @abstractmethod
     def reading(self) -> AbstractContextManager[sa.Connection]:
         """Return a connection in a transaction that reads one snapshot."""
-        return self.engine.connect()
 
     @abstractmethod
     def rows(self, connection: sa.Connection, statement: sa.Select[Any]) -> Any:

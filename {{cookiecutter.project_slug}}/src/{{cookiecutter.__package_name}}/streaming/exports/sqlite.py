@@ -3,7 +3,7 @@
 import os
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import partial
@@ -96,6 +96,9 @@ class SQLite(Database):
         elif load and not isinstance(kind, sa.Enum | sa.Float):
             convert = each(load)
         return column, convert
+
+    def reading(self) -> AbstractContextManager[sa.Connection]:
+        return self.engine.connect()
 
     def rows(self, connection: sa.Connection, statement: sa.Select[Any]) -> Any:
         return connection.execute(statement).cursor
