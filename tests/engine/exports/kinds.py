@@ -9,7 +9,6 @@ from decimal import Decimal
 from enum import Enum
 from ipaddress import ip_interface
 from typing import Any
-from uuid import UUID
 
 import sqlalchemy as sa
 from hypothesis import strategies as st

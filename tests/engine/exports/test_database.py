@@ -138,7 +138,7 @@ def test_seed_replaces_rows_of_tables_that_refer_to_others(settings: Settings) -
 def test_name_of_a_database_has_no_secrets(settings: Settings) -> None:
     url = sa.make_url(settings.database_url)
     if not SQLITE:
-        url = url.set(password="hunter2", query={"application_name": "hunter2"})
+        url = url.set(password="hunter2", query={"application_name": "hunter2"})  # noqa: S106
     database = open_database(url.render_as_string(hide_password=False))
 
     assert "hunter2" not in database.name
@@ -338,7 +338,11 @@ EXISTING: dict[str, tuple[str, str | None, list[str]]] = {
     ),
     "capitals": ("Stock", None, [f'CREATE TABLE "Stock" {STOCK}', INSERT.format('"Stock"')]),
     "quotes": ('a"b', None, [f'CREATE TABLE "a""b" {STOCK}', INSERT.format('"a""b"')]),
-    "spaces": ("日本 50%", None, [f'CREATE TABLE "日本 50%%" {STOCK}', INSERT.format('"日本 50%%"')]),
+    "spaces": (
+        "日本 50%",
+        None,
+        [f'CREATE TABLE "日本 50%%" {STOCK}', INSERT.format('"日本 50%%"')],
+    ),
 }
 if SQLITE:
     EXISTING["other capitals"] = ("STOCK", *EXISTING["table"][1:])

@@ -255,7 +255,11 @@ REFUSED: dict[str, tuple[Any, dict[str, Any], str]] = {
         f"(authors): {OF_EXPORT} 'authors.name'",
     ),
     "JSON as key": (editions, {"key": "details"}, f"(editions): {COMPARED} 'details', got JSON()"),
-    "unknown type as key": (editions, {"key": "code"}, f"(editions): {COMPARED} 'code', got Code()"),
+    "unknown type as key": (
+        editions,
+        {"key": "code"},
+        f"(editions): {COMPARED} 'code', got Code()",
+    ),
     "bytes as filter": (
         editions,
         {"filters": ["scan"]},

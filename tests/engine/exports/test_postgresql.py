@@ -21,6 +21,7 @@ from streaming_api.streaming.exports.postgresql import PostgreSQL, TooManyExport
 
 from ..variant import CSV, NDJSON
 from .conftest import Content, Serve
+from .formats import Format
 from .kinds import Reversed
 from .tables import SAMPLES, metadata, notes, open_database, words
 
@@ -164,7 +165,8 @@ def reader_url(
         "GRANT SELECT ON ALL TABLES IN SCHEMA public TO {}",
     ):
         connection.execute(sql.SQL(statement).format(role))
-    yield url.set(username=name, password="secret").render_as_string(hide_password=False)
+    url = url.set(username=name, password="secret")  # noqa: S106
+    yield url.render_as_string(hide_password=False)
     connection.execute(sql.SQL("DROP OWNED BY {}").format(role))
     connection.execute(sql.SQL("DROP ROLE {}").format(role))
 
@@ -211,9 +213,9 @@ VALUES: list[tuple[Any, str, str]] = [
     (sa.Numeric, "'12345678901234567890.123456789'", "12345678901234567890.123456789"),
     (sa.Float, "'NaN'", "null"),
     (dialect.JSONB, "'12345678901234567.89'", "12345678901234567.89"),
-    (dialect.JSONB, "'{\"b\": 12345678901234567.89, \"a\": 1}'", '{"a":1,"b":12345678901234567.89}'),
+    (dialect.JSONB, '\'{"b": 12345678901234567.89, "a": 1}\'', '{"a":1,"b":12345678901234567.89}'),
     (dialect.JSONB, "'\"=text\"'", '"=text"'),
-    (sa.JSON, "' {\"b\" : 1,\n \"a\": [] }'", '{"b":1,"a":[]}'),
+    (sa.JSON, '\' {"b" : 1,\n "a": [] }\'', '{"b":1,"a":[]}'),
     (dialect.INET, "'10.0.0.1'", '"10.0.0.1"'),
     (dialect.INET, "'10.0.0.1/8'", '"10.0.0.1/8"'),
     (dialect.INET, "'::ffff:1.2.3.4'", '"::ffff:1.2.3.4"'),
@@ -290,10 +292,43 @@ def test_type_of_an_expression_is_that_of_the_database(
 @pytest.mark.skipif(not CSV, reason="no CSV")
 def test_time_that_csv_escapes_is_infinite_only(serve: Serve) -> None:
     key = sa.Column("id", sa.Integer, primary_key=True)
-    table = sa.Table("t", sa.MetaData(), key, sa.Column("v", sa.DateTime), sa.Column("i", sa.Interval))
+    table = sa.Table(
+        "t", sa.MetaData(), key, sa.Column("v", sa.DateTime), sa.Column("i", sa.Interval)
+    )
     client = serve(Export(table))
     Content(client.app.state.database).run(  # type: ignore[attr-defined]
         "INSERT INTO t VALUES (1, '-infinity', '-1 day')"
     )
 
     assert client.get("/export/t.csv").text == 'id,v,i\r\n1,"\'-infinity","P-1D"\r\n'
+
+
+@pytest.fixture
+def ascii_url(database_server: sa.URL) -> Iterator[str]:
+    """The URL of a database that does not know the encoding of its text."""
+    name = f"test_{uuid4().hex}"
+    url = database_server.set(database=name)
+    with psycopg.connect(
+        database_server.render_as_string(hide_password=False), autocommit=True
+    ) as server:
+        server.execute(f"CREATE DATABASE {name} ENCODING 'SQL_ASCII' TEMPLATE template0 LOCALE 'C'")
+        yield Settings(database_url=url.render_as_string(hide_password=False)).database_url
+        server.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def test_text_in_an_unknown_encoding_fails_and_is_named_in_the_log(
+    app: FastAPI, ascii_url: str, format: Format, caplog: pytest.LogCaptureFixture
+) -> None:
+    app.state.database.close()
+    database = app.state.database = open_database(ascii_url)
+    list(database.seed(5))
+    client = TestClient(app)
+
+    whole = client.get(format.path(words))
+    Content(database).run(r"UPDATE words SET meaning = E'\xff\xfe' WHERE word LIKE '%%3'")
+    broken = client.get(format.path(words))
+    database.close()
+
+    assert [record["word"] for record in format.read(whole.text)][2] == "wörd, 000003"
+    assert broken.status_code == 503
+    assert "text is not UTF-8 table=words column=meaning key=wörd, 000003" in caplog.text

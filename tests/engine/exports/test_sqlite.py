@@ -55,7 +55,7 @@ def test_new_file_has_tables(file: Path, with_samples: bool) -> None:
         database.ping()
         assert count(database, notes) == SAMPLE_ROWS * with_samples
         assert count(database, empty) == 0
-    assert os.listdir(file.parent) == ["new.db"]
+    assert [each.name for each in file.parent.iterdir()] == ["new.db"]
 
 
 @pytest.mark.parametrize(
@@ -83,7 +83,7 @@ def test_file_that_exists_is_left_as_it_is(file: Path, content: bytes) -> None:
     make(file).create(with_samples=True)
 
     assert file.read_bytes() == content
-    assert os.listdir(file.parent) == ["new.db"]
+    assert [each.name for each in file.parent.iterdir()] == ["new.db"]
 
 
 def test_file_appears_when_it_is_complete(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -108,7 +108,7 @@ def test_failed_creation_leaves_no_file(file: Path, monkeypatch: pytest.MonkeyPa
     with pytest.raises(ZeroDivisionError):
         make(file).create(with_samples=True)
 
-    assert os.listdir(file.parent) == []
+    assert [each.name for each in file.parent.iterdir()] == []
 
 
 def test_concurrent_starts_create_one_file(file: Path) -> None:
@@ -123,7 +123,7 @@ def test_concurrent_starts_create_one_file(file: Path) -> None:
     with ThreadPoolExecutor(STARTS) as threads:
         list(threads.map(start, range(STARTS)))
 
-    assert os.listdir(file.parent) == ["new.db"]
+    assert [each.name for each in file.parent.iterdir()] == ["new.db"]
     with closing(make(file)) as database:
         assert count(database, notes) == SAMPLE_ROWS
 
@@ -180,7 +180,7 @@ def read_only(database: SQLite, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("read_only")
 def test_read_only_file_is_served_at_once(app: FastAPI, database: SQLite, format: Format) -> None:
     file = database.file
-    before = file.read_bytes(), sorted(os.listdir(file.parent))
+    before = file.read_bytes(), sorted(file.parent.iterdir())
 
     with TestClient(app) as client:
         response = client.get(format.path(notes))
@@ -188,7 +188,7 @@ def test_read_only_file_is_served_at_once(app: FastAPI, database: SQLite, format
 
     assert len(format.read(response.text)) == SAMPLE_ROWS
     assert health.status_code == 200
-    assert (file.read_bytes(), sorted(os.listdir(file.parent))) == before
+    assert (file.read_bytes(), sorted(file.parent.iterdir())) == before
 
 
 @pytest.mark.usefixtures("read_only")
@@ -223,7 +223,7 @@ def test_replaced_file_is_followed(client: TestClient, database: SQLite, file: P
         other.create(with_samples=False)
         Content(other).replace(notes, [note(7)])
 
-    os.replace(file, database.file)
+    file.replace(database.file)
     records = [FORMATS[0].read(client.get("/export/notes").text) for _ in range(2)]
 
     assert [[int(record["id"]) for record in each] for each in records] == [[7], [7]]
@@ -235,9 +235,9 @@ def test_removed_file_fails_until_it_is_back(
     client.get("/export/notes")
     moved = tmp_path / "moved.db"
 
-    os.replace(database.file, moved)
+    database.file.replace(moved)
     removed = client.get("/export/notes")
-    os.replace(moved, database.file)
+    moved.replace(database.file)
 
     assert removed.status_code == 503
     assert len(FORMATS[0].read(client.get("/export/notes").text)) == SAMPLE_ROWS
@@ -315,3 +315,16 @@ def test_time_is_stored_in_utc(serve: Serve) -> None:
     assert read == moment
     assert read.tzinfo is UTC
     assert tuple(stored) == ("2026-07-01 03:00:00.000000", "01.07.2026")
+
+
+def test_text_that_is_not_utf8_is_named_in_the_log(
+    client: TestClient, content: Content, format: Format, caplog: pytest.LogCaptureFixture
+) -> None:
+    content.run("UPDATE notes SET comment = CAST(x'fffe' AS TEXT) WHERE id = 3")
+
+    response = client.get(format.path(notes), params={"after": 1})
+
+    assert response.status_code == 503
+    assert "text is not UTF-8 table=notes column=comment key=3" in caplog.text
+    with content.database.engine.connect() as connection:
+        assert connection.scalars(sa.select(words.c.word)).first() == "wörd, 000001"

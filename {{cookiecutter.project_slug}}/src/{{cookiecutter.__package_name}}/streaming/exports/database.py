@@ -36,6 +36,10 @@ class Database(ABC):
         """Return the expression to select, and the conversion of the driver's values, if any."""
 
     @abstractmethod
+    def text_bytes(self, column: sa.ColumnElement[Any]) -> sa.ColumnElement[bytes]:
+        """Return the expression for the text of a column as it is stored."""
+
+    @abstractmethod
     def reading(self) -> AbstractContextManager[sa.Connection]:
         """Return a connection in a transaction that reads one snapshot."""
 

@@ -94,7 +94,8 @@ def add_route(
             options = {"bom": query.bom, "escape_formulas": escape_formulas}
 #{% endif %}
         encoder = response_class.encoder(list(columns), **options)
-        rows = Rows(request.app.state.database, select_rows(export, query), columns)
+        database = request.app.state.database
+        rows = Rows(database, select_rows(export, query), columns, list(export.key.values()))
         return response_class(rows.chunks(encoder), headers)
 
     names = " or ".join(each.extension.upper() for each in formats)

@@ -1,16 +1,20 @@
 """The rows of a query as chunks of bytes."""
 
 import asyncio
+import logging
 from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from itertools import islice
 from typing import Any, Protocol, TypeVar
 
 from anyio import CancelScope, to_thread
-from sqlalchemy import ColumnElement, Connection, Select
+from sqlalchemy import ColumnElement, Connection, Select, String
 
 from ..registry import Chunk
+from .columns import exported_type
 from .database import Database, Row
+
+logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -42,17 +46,20 @@ class Encoder(Protocol):
 
 
 class Rows:
-    """The rows of `statement`, of which `columns` are read, once."""
+    """The rows of `statement`, of which `columns` are read, once; `key` identifies one."""
 
     def __init__(
         self,
         database: Database,
         statement: Select[Any],
         columns: Mapping[str, ColumnElement[Any]],
+        key: Sequence[ColumnElement[Any]] = (),
     ) -> None:
         selected = [database.select(column) for column in columns.values()]
         expressions = [expression for expression, _ in selected]
         self._database = database
+        self._columns = columns
+        self._key = key
         self._statement = statement.with_only_columns(*expressions, maintain_column_froms=True)
         self._converts = [convert for _, convert in selected]
         self._connection: Connection | None = None
@@ -93,18 +100,41 @@ class Rows:
     def _encoded(self, encoder: Encoder) -> Iterator[Chunk]:
         header = encoder.header
         size = FIRST_BATCH
-        self._connection = self._open.enter_context(self._database.reading())
-        found = self._database.rows(self._connection, self._statement)
-        self._open.enter_context(closing(found))
-        while rows := take(found, size):
-            step = 1 if is_wide(rows[-1]) else len(rows)
-            for start in range(0, len(rows), step):
-                data = header + encoder.encode(self._converted(rows[start : start + step]))
-                header = b""
-                yield Chunk(data, step)
-            size = max(1, min(MAX_BATCH, GROWTH * size, step * CHUNK_BYTES // len(data)))
+        try:
+            self._connection = self._open.enter_context(self._database.reading())
+            found = self._database.rows(self._connection, self._statement)
+            self._open.enter_context(closing(found))
+            while rows := take(found, size):
+                step = 1 if is_wide(rows[-1]) else len(rows)
+                for start in range(0, len(rows), step):
+                    data = header + encoder.encode(self._converted(rows[start : start + step]))
+                    header = b""
+                    yield Chunk(data, step)
+                size = max(1, min(MAX_BATCH, GROWTH * size, step * CHUNK_BYTES // len(data)))
+        except Exception as error:
+            if "utf8" in str(error).lower().replace("-", ""):
+                self._open.close()
+                self._log_unreadable()
+            raise
         if header:
             yield Chunk(header, 0)
+
+    def _log_unreadable(self) -> None:
+        """Log table, column and key of the first text that is not UTF-8."""
+        columns = self._columns.items()
+        texts = [each for each in columns if isinstance(exported_type(each[1].type), String)]
+        cells: Any = map(self._database.text_bytes, (*self._key, *(each for _, each in texts)))
+        statement: Select[Any]
+        statement = self._statement.with_only_columns(*cells, maintain_column_froms=True)
+        number = len(self._key)
+        with self._database.reading() as connection:
+            for row in self._database.rows(connection, statement):
+                key = ",".join(cell.decode(errors="backslashreplace") for cell in row[:number])
+                for (name, column), cell in zip(texts, row[number:], strict=True):
+                    if cell and cell.decode(errors="ignore").encode() != cell:
+                        place = (getattr(column, "table", None), name, key)
+                        logger.error("text is not UTF-8 table=%s column=%s key=%s", *place)
+                        return
 
     def _converted(self, rows: Sequence[Row]) -> Iterable[Row]:
         """Return rows with the values that are exported."""

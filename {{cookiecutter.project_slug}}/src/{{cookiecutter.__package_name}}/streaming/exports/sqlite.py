@@ -1,5 +1,6 @@
 """SQLite: reading with the driver's cursor."""
 
+import json
 import os
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
@@ -11,6 +12,7 @@ from typing import Any
 from urllib.parse import quote
 from uuid import uuid4
 
+import msgspec
 import sqlalchemy as sa
 from sqlalchemy.dialects.sqlite import DATETIME
 
@@ -86,7 +88,7 @@ class SQLite(Database):
         if converts(kind):
             convert = loaded(kind, dialect)
         elif isinstance(kind, sa.JSON):
-            convert = each(json_document)
+            convert = each(stored_json)
         elif isinstance(kind, sa.LargeBinary):
             convert = each(Binary)
         elif isinstance(kind, sa.Numeric):
@@ -96,6 +98,9 @@ class SQLite(Database):
         elif load and not isinstance(kind, sa.Enum | sa.Float):
             convert = each(load)
         return column, convert
+
+    def text_bytes(self, column: sa.ColumnElement[Any]) -> sa.ColumnElement[bytes]:
+        return sa.cast(column, sa.LargeBinary)
 
     def reading(self) -> AbstractContextManager[sa.Connection]:
         return self.engine.connect()
@@ -148,6 +153,19 @@ def utc_times(load: Callable[[str], datetime], texts: Sequence[str]) -> Sequence
         return [datetime.fromisoformat(f"{text}Z") for text in texts]
     except ValueError:
         return list(map(load, texts))
+
+
+def stored_json(value: Any) -> Any:
+    """Return a stored JSON document as `json_document` does; a number can be stored as one.
+
+    NaN and infinities, which Python's `json` and so SQLAlchemy writes, become `null`.
+    """
+    if not isinstance(value, str):
+        return value
+    try:
+        return json_document(value)
+    except msgspec.DecodeError:
+        return json.loads(value, parse_constant=lambda _: None)
 
 
 def decimal(scale: int | None, value: float) -> Decimal:
