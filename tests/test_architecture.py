@@ -12,7 +12,7 @@ from support.static import import_graph
 
 LAYERS = [
     ("streaming", "client", "client.*"),
-    ("*.routes", "exports.compression", "health"),
+    ("*.routes", "*.run_routes", "exports.compression", "health"),
     ("events", "events.*", "exports", "exports.*"),
     ("routes", "openapi", "settings", "access", "access.*", "origins"),
     ("problems", "response"),
