@@ -73,7 +73,7 @@ TRACES = {
     "sse": ["text/event-stream", "EventSource", "Last-Event-ID", "HEARTBEAT_SECONDS", "/runs"],
     # A batch of events is published as NDJSON.
     "ndjson": [r"\.ndjson", "NDJSONResponse", r"ndjson\.(js|py)"],
-    "csv": ["csv"],
+    "csv": [r"(?<!import )csv(?!\.(reader|Error))"],
     "exports": ["(?-i:DATABASE_URL)", "database_url:", "/export/", "sqlalchemy"],
     "request_id": ["X-Request-Id", "RequestIdMiddleware"],
     "security_headers": ["Content-Security-Policy", "SecurityHeadersMiddleware"],
