@@ -218,7 +218,7 @@ numbers = count()
 @given(steps=st.lists(steps, max_size=60))
 @configured(
     deadline=None,
-    max_examples=40 if REDIS else 100,
+    max_examples=15 if REDIS else 40,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 async def test_client_without_reset_loses_and_repeats_nothing(
