@@ -53,10 +53,11 @@ from .streaming.access.hosts import HostMiddleware
 #{% if cookiecutter.__uses.sse %}
 from .streaming.events.fanout import Fanout
 #{% if cookiecutter.__uses.memory %}
-from .streaming.events.memory import MemoryBroker, MemoryRuns, require_one_worker
+from .streaming.events.memory import MemoryBroker, require_one_worker
+from .streaming.events.memory import MemoryRuns as Runs
 #{% else %}
 from .streaming.events.redis import open_broker
-from .streaming.events.redis_runs import RedisRuns
+from .streaming.events.redis_runs import RedisRuns as Runs
 #{% endif %}
 from .streaming.events.routes import router as event_routes
 from .streaming.events.run_routes import run_routes
@@ -185,23 +186,13 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 #{% endif %}
     app.state.broker = broker
     app.state.fanout = Fanout(settings.heartbeat_seconds)
-#{% if cookiecutter.__uses.memory %}
-    app.state.runs = MemoryRuns(
+    app.state.runs = Runs(
         broker,
         app.state.streams,
         max_runs=settings.max_runs,
         max_per_client=settings.max_runs_per_client,
         retention=settings.event_history_seconds,
     )
-#{% else %}
-    app.state.runs = RedisRuns(
-        broker,
-        app.state.streams,
-        max_runs=settings.max_runs,
-        max_per_client=settings.max_runs_per_client,
-        retention=settings.event_history_seconds,
-    )
-#{% endif %}
     checks.append(broker.ping)
     app.include_router(event_routes, dependencies=[Depends(events.check_followed_topics)])
     app.include_router(events.router)

@@ -56,11 +56,11 @@ class ItemFormat(ABC):
 
 
 class RunningGenerator:
-    """A generator that runs by itself, until `limit` of its items wait to be taken.
+    """A generator with a producer that pauses while `limit` items are buffered.
 
-    An asynchronous one runs in a task of its own from its start to its end. So it can yield within a
-    timeout or a task group: these cancel the task, and the cancellation is raised at the `yield`
-    (PEP 789). Any other has a thread of its own: its objects may belong to one thread.
+    An asynchronous generator runs in one dedicated task, so it can yield within a timeout or a task
+    group: these cancel the task, which raises the cancellation at the `yield` (PEP 789). A synchronous
+    generator runs in one dedicated thread, since its objects may be bound to a thread.
     """
 
     def __init__(self, generator: Items) -> None:

@@ -179,7 +179,7 @@ def opening(topics: Sequence[str], subscription: Subscription) -> bytes:
     names = encode_json({"topics": topics})
     ready = b"retry: %d\nevent: ready\ndata: %s\n" % (RETRY_MILLISECONDS, names)
     if subscription.reset:
-        # `ready` has no id, so a client that is cut off before `reset` is told of the loss again.
+        # `ready` has no id: a client that disconnects before `reset` receives it again.
         return ready + b"\n" + encode_event(names, name=RESET, id=subscription.position)
     # With an id, a client that is cut off before its first event resumes where it started.
     position = subscription.position

@@ -1,4 +1,4 @@
-"""Runs: work that goes on without its client, and publishes to a topic of its own."""
+"""Background runs, each of which publishes its progress to its own topic."""
 
 import asyncio
 import logging
