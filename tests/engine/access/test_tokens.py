@@ -35,6 +35,7 @@ def test_setting_without_tokens_is_empty(value: object) -> None:
         ("{secret", "JSON; the error is at character 2"),
         ('["secret"]', 'an object like {"TOKEN": ["SCOPE"]}'),
         ('"secret"', 'an object like {"TOKEN": ["SCOPE"]}'),
+        ('{"secret": [], "secret": []}', "each token once"),
         (json.dumps({"secret": [], HASH: []}), "each token once"),
         ('{"one": [], "secret": ["all"]}', f"'{SCOPE}'"),
         ('{"secret": "events"}', "a "),

@@ -15,7 +15,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from streaming_api.streaming.events import redis_runs as module
 from streaming_api.streaming.events.broker import Broker
 from streaming_api.streaming.events.redis_runs import RedisRuns
-from streaming_api.streaming.events.runs import Runs
+from streaming_api.streaming.events.runs import Run, Runs
 from streaming_api.streaming.events.wire import DONE, STREAM_ERROR
 from streaming_api.streaming.registry import Streams
 
@@ -65,13 +65,19 @@ def short_lease(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "RENEWAL_SECONDS", 0.02)
 
 
+async def start_work(runs: RedisRuns) -> tuple[Recorder, Run]:
+    """Start a run, and return it after its first event."""
+    work = Recorder(1)
+    run = await runs.start(work, "ada")
+    await follow(runs.broker, run.topic, until=1)
+    return work, run
+
+
 async def test_run_is_shown_and_stopped_by_another_process(
     processes: tuple[RedisRuns, RedisRuns], broker: Broker
 ) -> None:
     one, other = processes
-    work = Recorder(1)
-    run = await one.start(work, "ada")
-    await follow(broker, run.topic, until=1)
+    work, run = await start_work(one)
 
     assert await status_of(other, run) == "running"
     with fail_after(1):
@@ -159,13 +165,11 @@ async def test_process_that_lost_its_lease_closes_its_run(
 
 
 @pytest.mark.usefixtures("short_lease")
-async def test_run_goes_on_after_redis_lost_its_data(
+async def test_run_continues_after_redis_lost_its_data(
     processes: tuple[RedisRuns, RedisRuns], broker: Broker
 ) -> None:
     one, other = processes
-    work = Recorder(1)
-    run = await one.start(work, "ada")
-    await follow(broker, run.topic, until=1)
+    work, run = await start_work(one)
 
     async with one.broker.connection() as redis:
         await redis.flushdb()

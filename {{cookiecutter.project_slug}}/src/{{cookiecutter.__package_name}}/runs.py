@@ -1,4 +1,4 @@
-"""Runs: work that goes on without its client, and whose events are streamed."""
+"""Runs: background work, whose progress is streamed."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -29,7 +29,7 @@ class RunRequest(BaseModel):
 async def run(request: RunRequest, topic: str) -> AsyncIterator[dict[str, Any]]:
     """Do the work: each value is an event of `topic`, or a `ServerSentEvent` with its name.
 
-    It goes on when the client leaves. `finally` and `async with` are completed at every end: when
+    It continues after the client disconnects. `finally` and `async with` complete at every end: when
     the run is done, fails or is stopped, and on shutdown.
     """
     for count in range(request.steps):

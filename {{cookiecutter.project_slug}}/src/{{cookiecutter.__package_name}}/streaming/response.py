@@ -186,10 +186,10 @@ def body_message(chunk: Chunk) -> Message:
 
 def pieces(chunk: Chunk) -> Iterator[Chunk]:
     """Yield the parts of a chunk, each of which has the time limit of a send."""
-    while len(chunk.data) > MAX_PIECE:
-        yield Chunk(chunk.data[:MAX_PIECE], 0, is_partial=True)
-        chunk = Chunk(chunk.data[MAX_PIECE:], chunk.items)
-    yield chunk
+    last = max(len(chunk.data) - 1, 0) // MAX_PIECE * MAX_PIECE
+    for start in range(0, last, MAX_PIECE):
+        yield Chunk(chunk.data[start : start + MAX_PIECE], 0, is_partial=True)
+    yield Chunk(chunk.data[last:], chunk.items) if last else chunk
 
 
 async def until_disconnected(receive: Receive) -> None:

@@ -36,15 +36,20 @@ def parse_tokens(value: Any) -> dict[str, Any]:
     """
     if isinstance(value, str):
         try:
-            value = json.loads(value or "{}")
+            value = json.loads(value or "{}", object_pairs_hook=unique_members)
         except json.JSONDecodeError as error:
             raise ValueError(f"expected JSON; the error is at character {error.pos + 1}") from None
     if not isinstance(value, Mapping):
         raise ValueError('expected an object like {"TOKEN": ["SCOPE"]}')
-    tokens = {parse_hash(token): scopes for token, scopes in value.items()}
-    if len(tokens) < len(value):
+    return unique_members([(parse_hash(token), scopes) for token, scopes in value.items()])
+
+
+def unique_members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return the members of an object. Raises `ValueError` for a duplicate name."""
+    members = dict(pairs)
+    if len(members) < len(pairs):
         raise ValueError("expected each token once")
-    return tokens
+    return members
 
 
 def parse_hash(token: str) -> str:

@@ -267,7 +267,7 @@ class RedisBroker(Broker):
     async def _start(
         self, subscription: Subscription, topics: Sequence[str], last_event_id: str | None
     ) -> "Replay":
-        """Start `subscription`; return its replay, which goes on until it is stopped."""
+        """Start `subscription`; return its replay, which runs until it is stopped."""
         snapshot = await self.look(topics, last_event_id)
         start = last_event_id if last_event_id is not None and snapshot.is_known else ""
         finished = [name for name, topic in snapshot.topics.items() if topic.finished]

@@ -23,7 +23,7 @@ LEASES = f"{PREFIX}:leases"
 LEASE_MILLISECONDS = 15_000
 """Time without a renewal after which another process ends a run."""
 RENEWAL_SECONDS = 0.2
-"""Time between renewals, and up to which a run goes on after another process has stopped it."""
+"""Time between renewals, and the longest delay of a stop by another process."""
 
 SCRIPTS = {path.stem: path.read_text() for path in (Path(__file__).parent / "lua").glob("*_run*")}
 

@@ -80,7 +80,7 @@ def run_routes(request_type: type[R], run: Callable[[R, str], AsyncIterator[Any]
         idempotency_key: IdempotencyKey = "",
         body: request_type = default,  # type: ignore[valid-type]
     ) -> Any:
-        """Start a run, which goes on when its client leaves; `Location` is its status.
+        """Start a run, which continues after a disconnect; `Location` is its status.
 
         A client that accepts `text/event-stream`, and not JSON, gets its events: use `curl -N`.
         """
