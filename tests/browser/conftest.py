@@ -75,8 +75,8 @@ def redis_project(bake: Bake, tmp_path_factory: pytest.TempPathFactory) -> Proje
 def service(project: Project, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Restartable]:
     """Run the default project, for tests that do not change it except for topics of their own."""
     # All tests have one address, and a browser closes a stream with a delay.
-    many = {"MAX_STREAMS_PER_CLIENT": "1000"}
-    with Restartable(project, tmp_path_factory.mktemp("service"), **many).running() as service:
+    folder = tmp_path_factory.mktemp("service")
+    with Restartable(project, folder, MAX_STREAMS_PER_CLIENT="1000").running() as service:
         service.seed()
         yield service
 

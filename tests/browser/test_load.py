@@ -58,8 +58,9 @@ def memory(session: CDPSession) -> Memory:
 @pytest.fixture
 def busy_console(project: Project, tmp_path: Path, visit: Opened) -> Iterator[Visit]:
     """Open the console of a service that keeps all events of the test."""
-    enough = {"EVENT_HISTORY": str(EVENTS), "SUBSCRIBER_BUFFER": str(EVENTS)}
-    with Restartable(project, tmp_path, **enough).running() as service:
+    enough = str(EVENTS)
+    restartable = Restartable(project, tmp_path, EVENT_HISTORY=enough, SUBSCRIBER_BUFFER=enough)
+    with restartable.running() as service:
         console = visit(service.url)
         console.open()
         yield console

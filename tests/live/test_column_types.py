@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -76,7 +77,7 @@ def test_examples_of_the_page_are_exported_as_shown(
     tmp_path: Path,
 ) -> None:
     project, rows = examples
-    env: dict[str, str] = {}
+    env: dict[str, Any] = {}
     if answers["database"] == "postgresql":
         env["DATABASE_URL"] = request.getfixturevalue("postgresql_url")
         env["REDIS_URL"] = request.getfixturevalue("redis_url")

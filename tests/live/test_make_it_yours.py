@@ -13,6 +13,7 @@ from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from time import monotonic
+from typing import Any
 
 import httpx
 import pytest
@@ -54,7 +55,7 @@ class Reader:
     ) -> None:
         self.project = project
         self.answers = answers
-        self.env = dict(env)
+        self.env: dict[str, Any] = dict(env)
         self.log = folder / "log"
         self.pages = folder / "pages"
         self.pages.mkdir()
@@ -95,7 +96,7 @@ class Reader:
 
     def served(self, **settings: str) -> AbstractContextManager[str]:
         """Run the service of the project."""
-        return served(self.project, self.log, port=None, **self.env, **settings)
+        return served(self.project, self.log, **(self.env | settings))
 
     def run_command(self, command: str, shown: str) -> None:
         """Run a command; fail if it fails, unless the page shows an invalid setting."""

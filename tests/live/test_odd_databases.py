@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 from urllib.parse import urlsplit
 from uuid import uuid4
 
@@ -37,7 +38,7 @@ def seed(project: Project, url: str) -> None:
     project.run(project.slug, "seed", "--yes", "--rows", str(ROWS), env={"DATABASE_URL": url})
 
 
-def exports(project: Project, log: Path, redis_url: str, **settings: str) -> dict[str, str]:
+def exports(project: Project, log: Path, redis_url: str, **settings: Any) -> dict[str, str]:  # noqa: ANN401
     """Return the exports of a service with these settings, which is healthy."""
     with served(project, log, REDIS_URL=redis_url, **settings) as url:
         assert httpx.get(f"{url}/health").status_code == 200

@@ -5,6 +5,7 @@ import difflib
 import io
 import json
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import httpx
@@ -89,7 +90,7 @@ def test_samples_are_replaced_in_three_files(
         url = f"sqlite:///{tmp_path}/orders.db"
     else:
         url = request.getfixturevalue("postgresql_url")
-    env = {"DATABASE_URL": url}
+    env: Any = {"DATABASE_URL": url}
 
     project.run("ruff", "check")
     project.run("ruff", "format", "--check")

@@ -69,9 +69,11 @@ def test_start_creates_samples_in_the_default_file_only(
     app = create_app(settings)
     database = app.state.database = open_database(settings.database_url)
 
-    with TestClient(app):
-        with closing(sqlite3.connect(database.file)) as connection:  # type: ignore[attr-defined]
-            found = connection.execute("SELECT count(*) FROM notes").fetchone()
+    with (
+        TestClient(app),
+        closing(sqlite3.connect(database.file)) as connection,  # type: ignore[attr-defined]
+    ):
+        found = connection.execute("SELECT count(*) FROM notes").fetchone()
 
     assert found == (rows,)
 
