@@ -197,6 +197,12 @@ if CSV:
 
         assert text == f"name,price\r\n,{'' if price is None else price}\r\n"
 
+    @pytest.mark.parametrize("price", ["NaN", "-Infinity"])
+    def test_csv_decimal_that_is_not_finite_is_empty(price: str) -> None:
+        text = encoded(FORMAT, Any, {"name": None, "price": Decimal(price)})
+
+        assert text == "name,price\r\n,\r\n"
+
     def test_csv_object_is_json() -> None:
         text = encoded(FORMAT, Any, {"a": {"x": [1]}, "b": float("nan")})
 
