@@ -2,8 +2,9 @@
 
 import asyncio
 import signal
+import sys
 from collections.abc import Iterator
-from types import FrameType
+from types import FrameType, ModuleType
 
 import pytest
 
@@ -66,3 +67,22 @@ async def test_other_threads_handle_no_signals() -> None:
             assert signal.getsignal(signal.SIGTERM) is before
 
     await asyncio.to_thread(enter)
+
+
+@pytest.mark.parametrize("server", ["granian", "hypercorn"])
+async def test_unsupported_server_is_named_in_the_log(
+    server: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setitem(sys.modules, server, ModuleType(server))
+
+    with stop_signals(lambda: None):
+        pass
+
+    assert f"Unsupported server {server}: " in caplog.text
+
+
+async def test_uvicorn_is_supported(caplog: pytest.LogCaptureFixture) -> None:
+    with stop_signals(lambda: None):
+        pass
+
+    assert not caplog.records

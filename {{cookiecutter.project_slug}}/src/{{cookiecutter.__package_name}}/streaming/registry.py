@@ -1,7 +1,9 @@
 """The open streams of a process: admission, limits and graceful shutdown."""
 
 import asyncio
+import logging
 import signal
+import sys
 import threading
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -15,6 +17,9 @@ from typing import Any, NamedTuple
 
 from starlette.exceptions import HTTPException
 
+logger = logging.getLogger(__name__)
+
+UNSUPPORTED_SERVERS = {"granian", "hypercorn"}
 UNKNOWN = "unknown"
 """The client of a socket file, whose address a proxy may know."""
 
@@ -210,6 +215,9 @@ def stop_signals(callback: Callable[[], object]) -> Iterator[None]:
     A server waits for open responses before it shuts the lifespan down, which would be too late for
     endless streams. Outside of the main thread, which gets no signals, this does nothing.
     """
+    for server in UNSUPPORTED_SERVERS & sys.modules.keys():
+        message = "Unsupported server %s: its shutdown cuts streams or hangs. Use uvicorn."
+        logger.warning(message, server)
     if threading.current_thread() is not threading.main_thread():
         yield
         return
