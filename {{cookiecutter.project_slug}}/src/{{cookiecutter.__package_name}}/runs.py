@@ -4,17 +4,9 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 
-
-def require_number(value: object) -> object:
-    """Return `value`. Raises `ValueError` for text and booleans, which Pydantic would convert."""
-    if isinstance(value, bool | str):
-        raise ValueError("expected a number")
-    return value
-
-
-Number = BeforeValidator(require_number)
+from .streaming import Number
 
 
 class RunRequest(BaseModel):

@@ -6,7 +6,7 @@ from inspect import isasyncgenfunction
 from typing import Annotated, Any, TypeVar, cast
 
 from fastapi import APIRouter, Body, Header, HTTPException, Request, Response
-from pydantic import BaseModel
+from pydantic import BaseModel, BeforeValidator
 
 #{% if cookiecutter.__uses.tokens %}
 from ..access.dependencies import GUARDED, Requires, requires
@@ -35,6 +35,17 @@ IdempotencyKey = Annotated[
     str, Header(max_length=255, description="Requests with the same key start one run")
 ]
 R = TypeVar("R", bound=BaseModel)
+
+
+def require_number(value: object) -> object:
+    """Return `value`. Raises `ValueError` for text and booleans, which Pydantic would convert."""
+    if isinstance(value, bool | str):
+        raise ValueError("expected a number")
+    return value
+
+
+Number = BeforeValidator(require_number)
+"""The validator of a field for numbers, which JSON has apart from text and booleans."""
 
 
 class RunState(BaseModel):
