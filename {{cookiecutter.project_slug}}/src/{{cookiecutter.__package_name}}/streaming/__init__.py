@@ -28,8 +28,8 @@ from .events.routes import NDJSONBody as NDJSONBody
 from .events.routes import PublishRoute as PublishRoute
 from .events.routes import Topic as Topic
 from .events.routes import Topics as Topics
-from .events.run_routes import Number as Number
 from .events.routes import describe_batch as describe_batch
+from .events.run_routes import Number as Number
 from .events.wire import Payload as Payload
 #{% endif %}
 #{% if cookiecutter.__uses.csv %}
