@@ -11,7 +11,7 @@ from pathlib import Path
 
 PROJECT = Path(__file__).parents[3]
 UVICORN = [sys.executable, "-m", "uvicorn", "--port", "0", "--app-dir", str(PROJECT)]
-SERVE = [str(Path(sys.executable).with_name("streaming-api")), "serve", "--port", "0"]
+SERVE = [sys.executable, "-m", "streaming_api", "serve", "--port", "0"]
 TIMEOUT = 30
 """Seconds after which a process that does not start or stop fails its test."""
 
