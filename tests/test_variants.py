@@ -82,11 +82,13 @@ def servers(answers: Answers, request: pytest.FixtureRequest) -> dict[str, str]:
     return settings
 
 
-def check(project: Project, settings: dict[str, str], *, own_gate: bool) -> None:
+def check(
+    project: Project, settings: dict[str, str], *, own_gate: bool, with_engine: bool = True
+) -> None:
     """Check types, dependencies, their names and known weaknesses; run all tests of a project.
 
-    The tests of the engine run beside the project's own. With `own_gate` the project's own tests
-    have to cover the application alone, too.
+    With `own_gate` the project's own tests have to cover the application alone. With `with_engine`
+    the tests of the engine run beside them.
     """
     project.run("mypy", env=settings)
     project.run("--with", "deptry", "deptry", "--per-rule-ignores", UNUSED, ".", env=settings)
@@ -94,6 +96,8 @@ def check(project: Project, settings: dict[str, str], *, own_gate: bool) -> None
     assert names(project) <= pre_gen_project.DEPENDENCIES | sys.stdlib_module_names
     if own_gate:
         project.run("pytest", "-W", "error", "--cov", env=settings)
+    if not with_engine:
+        return
     shutil.copytree(ENGINE_TESTS, project.path / "tests" / "engine")
     pytest_command = ("python", "-m", "pytest", "-W", "error", "--cov", ENGINE_GATE)
     project.run(*ENGINE_TOOLS, *pytest_command, env=settings)
@@ -112,8 +116,13 @@ def names(project: Project) -> set[str]:
 def test_variant_passes_all_checks(
     bake: Bake, answers: Answers, request: pytest.FixtureRequest
 ) -> None:
-    is_recipe = name(answers) in RECIPES
-    check(bake(**answers), servers(answers, request), own_gate=is_recipe)
+    check(
+        bake(**answers),
+        servers(answers, request),
+        own_gate=name(answers) in RECIPES,
+        # "everything" has the same engine, and the client in addition.
+        with_engine=name(answers) != "replicas",
+    )
 
 
 def test_awkward_names_pass_the_tests(bake: Bake) -> None:
