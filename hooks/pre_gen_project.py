@@ -28,6 +28,7 @@ BOOLEANS = (
 CHOICES = {
     "database": ("sqlite", "postgresql"),
     "event_broker": ("memory", "redis"),
+    "chat": ("none", "openai", "ai-sdk"),
     "auth": ("tokens", "none"),
     "license": ("MIT", "Apache-2.0", "BSD-3-Clause", "Proprietary"),
 }
@@ -51,6 +52,12 @@ PATHS = {
         "src/{package}/streaming/events/redis_runs.py",
         "tests/redis_server.py",
     ],
+    "chat": ["src/{package}/model.py", "src/{package}/streaming/chat", "tests/test_chat.py"],
+    "openai": [
+        "src/{package}/streaming/chat/completion.py",
+        "src/{package}/streaming/chat/openai.py",
+    ],
+    "ai_sdk": ["src/{package}/streaming/chat/ai_sdk.py"],
     "exports": [
         "docs/exports.md",
         "src/{package}/exports.py",
@@ -75,6 +82,9 @@ PATHS = {
     "origins": ["src/{package}/streaming/origins.py", "tests/test_origins.py"],
     "console": ["src/{package}/console", "tests/test_console.py"],
     "console sse": ["src/{package}/console/static/events"],
+    "console chat": ["src/{package}/console/static/chat"],
+    "console openai": ["src/{package}/console/static/chat/openai.js"],
+    "console ai_sdk": ["src/{package}/console/static/chat/ai_sdk.js"],
     "console exports": ["src/{package}/console/static/exports"],
     "console ndjson": ["src/{package}/console/static/exports/ndjson.js"],
     "console csv": ["src/{package}/console/static/exports/csv.js"],

@@ -12,7 +12,8 @@ from support.static import import_graph
 
 LAYERS = [
     ("streaming", "client", "client.*"),
-    ("*.routes", "exports.compression", "health", "docs"),
+    ("chat", "chat.*"),
+    ("*.routes", "*.run_routes", "exports.compression", "health", "docs"),
     ("events", "events.*", "exports", "exports.*"),
     ("routes", "openapi", "settings", "access", "access.*", "origins"),
     ("problems", "response"),

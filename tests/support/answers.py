@@ -23,6 +23,7 @@ FACTORS: dict[str, Sequence[Answer]] = {
     "compression": (True, False),
     "database": ("sqlite", "postgresql"),
     "event_broker": ("memory", "redis"),
+    "chat": ("none", "openai", "ai-sdk"),
     "auth": ("tokens", "none"),
     "console": (True, False),
     "client": (False, True),
@@ -45,7 +46,8 @@ RECIPES: dict[str, Answers] = {
     "events-only": DECLINED | {"sse": True},
     "exports-behind-proxy": DEFAULT | {"sse": False, "auth": "none", "database": "postgresql"},
     "replicas": DEFAULT | SERVERS,
-    "everything": DEFAULT | dict.fromkeys(BOOLEANS, True) | SERVERS,
+    "chat": DECLINED | {"sse": True, "auth": "tokens", "console": True, "chat": "openai"},
+    "everything": DEFAULT | dict.fromkeys(BOOLEANS, True) | SERVERS | {"chat": "ai-sdk"},
 }
 """Variants that users ask for, by name."""
 
