@@ -115,7 +115,8 @@ async def message_chunks(request: Request, run: Run) -> AsyncGenerator[Chunk, No
     try:
         async with aclosing(follow(request, run.topic)) as batches:
             async for batch in batches:
-                yield Chunk(encoder.encode(batch) if batch else HEARTBEAT, len(batch))
+                if data := encoder.encode(batch) if batch else HEARTBEAT:
+                    yield Chunk(data, len(batch))
     except AnswerStopped:
         end = part_event("abort", reason="stopped")
     except HTTPException as error:

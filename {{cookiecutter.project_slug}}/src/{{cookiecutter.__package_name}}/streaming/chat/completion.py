@@ -93,11 +93,11 @@ class Completion:
 async def limited(
     parts: AsyncGenerator[Part, None], stops: Sequence[str], most: int | None
 ) -> AsyncGenerator[Part, None]:
-    """Yield `parts` up to the first of `stops`, and up to `most` texts; then why they end.
+    """Yield `parts` up to the first of `stops`, and up to `most` texts; then the reason.
 
     Text that may be the beginning of a stop is held back until more is known.
     """
-    held, number = "", 0
+    held, number, reason = "", 0, ""
     async with aclosing(parts):
         async for part in parts:
             if not isinstance(part, str):
@@ -108,13 +108,13 @@ async def limited(
                 continue
             number += 1
             if most is not None and number > most:
-                yield {"finish_reason": "length"}
+                reason = "length"
                 break
             held += part
             found = [at for stop in stops if (at := held.find(stop)) >= 0]
             if found:
                 held = held[: min(found)]
-                yield {"finish_reason": "stop"}
+                reason = "stop"
                 break
             end = len(held) - max((overlap(held, stop) for stop in stops), default=0)
             if end:
@@ -122,6 +122,8 @@ async def limited(
             held = held[end:]
     if held:
         yield held
+    if reason:
+        yield {"finish_reason": reason}
 
 
 def overlap(text: str, stop: str) -> int:

@@ -134,8 +134,9 @@ async def streamed(
                 data = b"".join(completion.chunk(delta, **more) for delta in deltas if delta)
                 if data:
                     data, opening = opening + data, b""
-                is_silent = False
-                yield Chunk(data or HEARTBEAT, len(batch))
+                if data or not batch:
+                    is_silent = False
+                    yield Chunk(data or HEARTBEAT, len(batch))
         except AnswerStopped:
             pass
         except HTTPException as error:
