@@ -4,9 +4,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, Route, expect
+from playwright.sync_api import Locator, Page, Route, expect
 
 from browser.conftest import Opened, install
+from support.browser import Visit, violations
 from support.node import build
 from support.project import Bake, Project
 from support.service import Restartable
@@ -14,7 +15,6 @@ from support.service import Restartable
 WORDS = [f"word-{number}" for number in range(40)]
 QUESTION = " ".join(WORDS)
 ANSWER = f"You asked: {QUESTION}"
-PACE = {"MODEL_PACE_SECONDS": "0.05", "MAX_STREAMS_PER_CLIENT": "1000"}
 HTML = '<!doctype html><html lang="en"><title>Chat</title><div id="root"></div>'
 HTML += '<script src="/page.js"></script>'
 
@@ -32,7 +32,9 @@ def ai_sdk_project(bake: Bake, tmp_path_factory: pytest.TempPathFactory) -> Proj
 def ai_sdk(ai_sdk_project: Project, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Run it; return its URL."""
     folder = tmp_path_factory.mktemp("service")
-    with Restartable(ai_sdk_project, folder, **PACE).running() as service:
+    # A browser closes a stream with a delay.
+    service = Restartable(ai_sdk_project, folder, MAX_STREAMS_PER_CLIENT="1000")
+    with service.running():
         yield service.url
 
 
@@ -131,11 +133,107 @@ def test_use_chat_stops_the_answer_everywhere(ai_sdk: str, open_page: OpenPage) 
 def test_use_chat_shows_a_failure(
     ai_sdk_project: Project, tmp_path: Path, open_page: OpenPage
 ) -> None:
-    settings = {"MODEL_FAILS_AFTER": "4", "MODEL_PACE_SECONDS": "0"}
-    with Restartable(ai_sdk_project, tmp_path, **settings).running() as service:
+    with Restartable(ai_sdk_project, tmp_path, MODEL_FAILS_AFTER="4").running() as service:
         page = open_page(service.url, "failed")
 
         send(page)
 
         expect(page.get_by_role("status")).to_have_text("The model failed to answer.")
         expect(page.locator("[data-role=assistant]")).to_have_text("You asked: word-0 word-1")
+
+
+@pytest.fixture(scope="module")
+def openai(bake: Bake, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Run a project with chat for OpenAI's clients; return its URL."""
+    folder = tmp_path_factory.mktemp("openai")
+    project = install(bake, folder, chat="openai", ndjson=False, csv=False)
+    service = Restartable(project, folder, MAX_STREAMS_PER_CLIENT="1000")
+    with service.running():
+        yield service.url
+
+
+def ask(console: Visit) -> Locator:
+    """Ask in the console; return the place of the outcome."""
+    form = console.page.locator("#chat")
+    form.get_by_label("Message").fill(QUESTION)
+    console.button("Send").click()
+    return form.get_by_role("status")
+
+
+@pytest.fixture(params=["openai", "ai_sdk"])
+def console(request: pytest.FixtureRequest, visit: Opened) -> Visit:
+    """Open the console of a service with chat."""
+    console = visit(request.getfixturevalue(request.param))
+    console.open()
+    return console
+
+
+def test_console_shows_the_answer_as_it_comes(console: Visit) -> None:
+    outcome = ask(console)
+
+    expect_begun(console.page)
+    expect(outcome).to_have_text("Waiting for the answer.")
+    expect(outcome).to_have_text("Answered.")
+    expect(console.page.locator("#chat li")).to_have_text([QUESTION, ANSWER])
+    assert console.evaluate("violations") == []
+    assert console.errors == []
+    assert violations(console.page) == []
+
+
+def test_console_continues_the_conversation(console: Visit) -> None:
+    expect(ask(console)).to_have_text("Answered.")
+    console.page.reload()
+
+    expect(ask(console)).to_have_text("Answered.")
+
+    messages = console.page.locator("#chat li")
+    expect(messages).to_have_text([QUESTION, ANSWER, QUESTION, ANSWER])
+    console.button("New chat").click()
+    expect(messages).to_have_count(0)
+
+
+def test_console_stops_the_answer(console: Visit) -> None:
+    outcome = ask(console)
+    expect_begun(console.page)
+
+    console.button("Stop answer").click()
+
+    expect(outcome).to_have_text("The answer was stopped.")
+    expect(console.page.locator("[data-role=assistant]")).not_to_contain_text(WORDS[-1])
+    expect(console.button("Send")).to_be_enabled()
+
+
+def test_console_resumes_the_answer_after_reload(ai_sdk: str, visit: Opened) -> None:
+    console = visit(ai_sdk)
+    console.open()
+    ask(console)
+    expect_begun(console.page)
+
+    console.page.reload()
+
+    expect(console.page.locator("#chat").get_by_role("status")).to_have_text("Answered.")
+    expect(console.page.locator("#chat li")).to_have_text([QUESTION, ANSWER])
+
+
+def test_console_says_that_a_reload_stopped_the_answer(openai: str, visit: Opened) -> None:
+    console = visit(openai)
+    console.open()
+    ask(console)
+    expect_begun(console.page)
+
+    console.page.reload()
+
+    outcome = console.page.locator("#chat").get_by_role("status")
+    expect(outcome).to_have_text("The answer was stopped by the reload.")
+    expect_begun(console.page)
+
+
+def test_console_shows_a_failure(ai_sdk_project: Project, tmp_path: Path, visit: Opened) -> None:
+    with Restartable(ai_sdk_project, tmp_path, MODEL_FAILS_AFTER="4").running() as service:
+        console = visit(service.url)
+        console.open()
+
+        expect(ask(console)).to_have_text("The model failed to answer.")
+
+        answer = console.page.locator("[data-role=assistant]")
+        expect(answer).to_have_text("You asked: word-0 word-1")

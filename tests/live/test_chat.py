@@ -25,11 +25,9 @@ def urls(bake: Bake, tmp_path: Path) -> Iterator[Urls]:
         def start(chat: str) -> tuple[str, str]:
             project = bake(tmp_path, chat=chat, ndjson=False, csv=False)
             project.run("python", "-c", "")
-            settings = {"MODEL_PACE_SECONDS": "0.05"}
-            whole = stack.enter_context(served(project, tmp_path / "log", **settings))
-            settings["MODEL_FAILS_AFTER"] = "2"
-            failing = stack.enter_context(served(project, tmp_path / "failing", **settings))
-            return whole, failing
+            whole = served(project, tmp_path / "log", MODEL_PACE_SECONDS="0.05")
+            failing = served(project, tmp_path / "failing", MODEL_FAILS_AFTER="2")
+            return stack.enter_context(whole), stack.enter_context(failing)
 
         yield start
 

@@ -123,7 +123,7 @@ def pairs(answers: Answers) -> set[object]:
 
 @cache
 def _covering_set() -> tuple[Answers, ...]:
-    chance = random.Random(8)  # of the seeds tried, one that needs the fewest
+    chance = random.Random(9)  # of the seeds tried, one that needs the fewest
     drawn = ({name: chance.choice(FACTORS[name]) for name in FACTORS} for _ in range(SAMPLE))
     candidates = [normal(answers) for answers in drawn if is_valid(answers)]
     pairs_of = [(answers, pairs(answers)) for answers in candidates]
