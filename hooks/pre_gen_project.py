@@ -42,10 +42,7 @@ PATHS = {
         "tests/test_events.py",
         "tests/test_runs.py",
     ],
-    "memory": [
-        "src/{package}/streaming/events/memory.py",
-        "src/{package}/streaming/events/memory_runs.py",
-    ],
+    "memory": ["src/{package}/streaming/events/memory.py"],
     "redis": [
         "src/{package}/streaming/events/lua",
         "src/{package}/streaming/events/redis.py",

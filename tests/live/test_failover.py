@@ -1,6 +1,7 @@
 """Failover: two replicas behind nginx, with events in Redis, while each part goes down.
 
-`FAILOVER=100x5000` runs the test with 100 clients and 5,000 events.
+`FAILOVER=100x5000` runs the test with 100 clients and 5,000 events, `RUNS=100x1000` with 100 runs
+of 1,000 events.
 """
 
 import asyncio
@@ -8,11 +9,12 @@ import json
 import os
 import signal
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
-from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager
+from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
+from random import Random
 from time import monotonic
 from typing import Any
 
@@ -28,13 +30,14 @@ from support.servers import nginx
 from support.tools import free_port, require
 
 CLIENTS, EVENTS = map(int, os.environ.get("FAILOVER", "12x500").split("x"))
+RUNS, TOKENS = map(int, os.environ.get("RUNS", "12x100").split("x"))
 TOPICS = ["fail-a", "fail-b", "fail-c"]
 PATH = f"/events/{TOPICS[0]}?topic={TOPICS[1]}&topic={TOPICS[2]}"
 PACE = 0.01
 """Seconds from one event to the next."""
 RETRY = 0.05
 """Seconds between attempts."""
-PATIENCE = 120 + EVENTS / 20
+PATIENCE = 120 + EVENTS / 20 + RUNS * TOKENS / 500
 """Time limit of a test in seconds."""
 Failure = Callable[[], Coroutine[Any, Any, None]]
 """Stops or starts a part of the site."""
@@ -146,8 +149,9 @@ async def site(project: Project, folder: Path, *redis_options: str) -> AsyncIter
     redis_port, port = free_port(), free_port()
     env = {
         "REDIS_URL": f"redis://127.0.0.1:{redis_port}/0",
-        "MAX_STREAMS_PER_CLIENT": str(CLIENTS * 10),
-        "EVENT_HISTORY": str(EVENTS * 2),
+        "MAX_STREAMS_PER_CLIENT": str(CLIENTS * 10 + RUNS * 10),
+        "MAX_RUNS_PER_CLIENT": str(RUNS),
+        "EVENT_HISTORY": str(EVENTS * 2 + TOKENS * 2),
         "SUBSCRIBER_BUFFER": str(EVENTS * 2),
     }
     redis = Machine(
@@ -325,32 +329,81 @@ def test_nginx_uses_recovered_replicas_at_once(project: Project, tmp_path: Path)
     assert healthy == [200, 201] * 20
 
 
-def test_run_of_killed_replica_is_ended_by_another(project: Project, tmp_path: Path) -> None:
-    async def kill() -> tuple[list[ServerSentEvent], str, float]:
-        """Follow a run of a replica that is killed at the other, to its end."""
+class RunFollower(Follower):
+    """Follows a run to its last event, and disconnects after random numbers of events."""
+
+    def __init__(self, topic: str, seed: str) -> None:
+        super().__init__(f"/events/{topic}?last_event_id=earliest")
+        self.counts: list[int] = []
+        self.end = ""
+        """The name of the last event."""
+        self.halfway = asyncio.Event()
+        """Set when half of the run has arrived."""
+        self._random = Random(seed)
+
+    def leaves(self) -> bool:
+        """Disconnect after one event of 20."""
+        return self._random.random() < 0.05
+
+    def rejected(self, status: int) -> None:
+        """Accept that a replica is not available."""
+        assert status in (502, 503)
+
+    async def follow_to_end(self, port: int) -> None:
+        """Follow until the last event."""
+        while not self.end:
+            with suppress(TransferFailed, OSError):  # a replica was killed
+                await self.follow(port)
+            await asyncio.sleep(self._random.random() * RETRY)
+
+    def _record(self, block: str) -> bool:
+        fields = dict(line.split(": ", 1) for line in block.split("\n"))
+        self._position = fields.get("id", self._position)
+        name = fields.get("event", "")
+        if not name:
+            self.counts.append(json.loads(fields["data"])["count"])
+            if len(self.counts) * 2 >= TOKENS:
+                self.halfway.set()
+        elif name != "ready":
+            self.end = name
+        return bool(self.end)
+
+
+def test_followers_of_runs_see_each_event_once(project: Project, tmp_path: Path) -> None:
+    async def follow() -> tuple[list[list[RunFollower]], list[str], float]:
+        """Kill the replica of half of the runs; return the followers and the status of each run."""
         async with (
-            site(project, tmp_path) as running,
+            site(project, tmp_path, *PERSISTENT) as running,
             httpx.AsyncClient(timeout=PATIENCE) as client,
         ):
-            one, other = (f"http://127.0.0.1:{port}" for port in running.replica_ports)
-            run = await client.post(f"{one}/runs", json={"steps": 1_000_000, "interval": PACE})
-            path = f"/events/{run.json()['topic']}?last_event_id=earliest"
-            async with aconnect_sse(client, "GET", other + path) as source:
-                events = source.aiter_sse()
-                followed = [await anext(events) for _ in range(10)]
+            runs = []
+            for number in range(RUNS):
+                url = f"http://127.0.0.1:{running.replica_ports[number % 2]}/runs"
+                runs.append(await client.post(url, json={"steps": TOKENS, "interval": PACE}))
+            topics = [run.json()["topic"] for run in runs]
+            followers = [[RunFollower(topic, f"{topic}-{n}") for n in range(3)] for topic in topics]
+            async with asyncio.TaskGroup() as tasks:
+                for follower in chain(*followers):
+                    tasks.create_task(follower.follow_to_end(running.port))
+                await followers[0][0].halfway.wait()
                 await running.replicas[0].down()
                 killed = monotonic()
-                # `httpx_sse` returns heartbeats as events without data.
-                followed += [event async for event in events if event.data]
-                seconds = monotonic() - killed
-            status = await client.get(other + run.headers["location"])
-            return followed, status.json()["status"], seconds
+                await running.replicas[0].up()
+            seconds = monotonic() - killed
+            site_url = f"http://127.0.0.1:{running.port}"
+            ended = [await client.get(site_url + run.headers["location"]) for run in runs]
+            return followers, [each.json()["status"] for each in ended], seconds
 
-    (_, *counts, last), status, seconds = asyncio.run(kill())
+    followers, ends, seconds = asyncio.run(follow())
 
-    assert [json.loads(event.data)["count"] for event in counts] == list(range(len(counts)))
-    assert (last.event, status) == ("stream-error", "failed")
-    assert seconds < 60
+    streams = sum(follower.streams for follower in chain(*followers))
+    print(f"{RUNS} runs, {TOKENS} events each, {streams} streams, {seconds:.1f} seconds to the end")
+    assert ends == ["failed", "done"] * (RUNS // 2)
+    for status, (first, *others) in zip(ends, followers, strict=True):
+        assert first.end == ("done" if status == "done" else "stream-error")
+        assert first.counts == list(range(TOKENS if status == "done" else len(first.counts)))
+        assert all((each.end, each.counts) == (first.end, first.counts) for each in others)
+    assert seconds < 60 + RUNS * TOKENS / 1000
 
 
 @pytest.mark.parametrize("interval", [PACE, 3600])

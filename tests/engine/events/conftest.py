@@ -16,8 +16,7 @@ if REDIS:
     from streaming_api.streaming.events.redis import RedisBroker
     from streaming_api.streaming.events.redis_runs import RedisRuns
 else:
-    from streaming_api.streaming.events.memory import MemoryBroker
-    from streaming_api.streaming.events.memory_runs import MemoryRuns
+    from streaming_api.streaming.events.memory import MemoryBroker, MemoryRuns
 
 
 LIMITS: dict[str, Any] = {

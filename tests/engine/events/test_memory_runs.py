@@ -3,9 +3,9 @@
 import pytest
 from anyio import wait_all_tasks_blocked
 
-from streaming_api.streaming.events import memory_runs as module
+from streaming_api.streaming.events import memory as module
 from streaming_api.streaming.events.broker import Broker
-from streaming_api.streaming.events.memory_runs import MemoryRuns
+from streaming_api.streaming.events.memory import MemoryRuns
 
 from .test_runs import Recorder, count_to_three, follow, status_of
 

@@ -10,7 +10,7 @@ from fastapi.testclient import TestClient
 from httpx2 import Response
 
 from streaming_api.settings import Settings
-from streaming_api.streaming.events import publishing
+from streaming_api.streaming.events import routes
 from streaming_api.streaming.events.broker import EARLIEST
 
 PROBLEM = "application/problem+json"
@@ -175,7 +175,7 @@ def test_too_many_lines_are_rejected(client: TestClient, finish: Callable[[], No
 def test_large_batch_is_rejected(
     client: TestClient, finish: Callable[[], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(publishing, "MAX_BATCH_BYTES", 2000)
+    monkeypatch.setattr(routes, "MAX_BATCH_BYTES", 2000)
     line = '{"data":"' + "x" * 600 + '"}\n'
 
     too_many_bytes = post(client, " " * 2000 + line)
@@ -192,7 +192,7 @@ def test_large_batch_is_rejected(
 def test_batch_that_is_one_large_event_is_accepted(
     client: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(publishing, "MAX_BATCH_BYTES", 500)
+    monkeypatch.setattr(routes, "MAX_BATCH_BYTES", 500)
 
     response = post(client, '{"data":"' + "x" * 900 + '"}\n')
 

@@ -470,7 +470,7 @@ async def test_reader_that_does_not_advance_fails_the_health_check(
 
 
 async def test_connections_to_a_replica_are_opened_anew(
-    start_server: Callable[..., RedisServer]
+    start_server: Callable[..., RedisServer],
 ) -> None:
     primary = start_server()
     broker = broker_of(primary)

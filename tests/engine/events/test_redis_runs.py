@@ -5,6 +5,7 @@ import json
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
+from time import monotonic
 from typing import Any
 
 import pytest
@@ -200,6 +201,28 @@ async def test_end_that_redis_missed_is_published_later(
 
     assert f"run not ended id={run.id}" in caplog.text
     assert end_of(last) == (DONE, "done")
+
+
+async def test_leases_that_expire_while_redis_is_unavailable_are_extended(
+    new_process: NewProcess, broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "RENEWAL_SECONDS", 0.02)
+    monkeypatch.setattr(module, "LEASE_MILLISECONDS", 0)
+    run = await new_process().start(Recorder(1), "ada")
+    monkeypatch.setattr(module, "LEASE_MILLISECONDS", 300)
+    call = RedisRuns._call
+
+    async def fail_once(*_: object) -> None:
+        monkeypatch.setattr(RedisRuns, "_call", call)
+        raise RedisConnectionError("the connection is lost")
+
+    monkeypatch.setattr(RedisRuns, "_call", fail_once)
+    started = monotonic()
+    async with new_process():
+        *_, last = await follow(broker, run.topic)
+
+    assert end_of(last) == (STREAM_ERROR, DEAD)
+    assert monotonic() - started >= 0.3
 
 
 @pytest.mark.usefixtures("short_lease")

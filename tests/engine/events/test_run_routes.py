@@ -154,9 +154,7 @@ def test_key_starts_one_run(client: TestClient) -> None:
     events_of(client, first)
 
     again = client.post("/runs", json={"interval": 2.0, "steps": 1}, headers=headers)
-    streamed = client.post(
-        "/runs", json={"steps": 1, "interval": 2}, headers={**headers, **STREAM}
-    )
+    streamed = client.post("/runs", json={"steps": 1, "interval": 2}, headers={**headers, **STREAM})
     other = client.post("/runs", json={"steps": 2}, headers=headers)
 
     assert again.status_code == 202

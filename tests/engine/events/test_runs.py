@@ -515,9 +515,7 @@ async def test_keys_belong_to_their_callers(runs: Runs) -> None:
 
 
 async def test_concurrent_starts_with_one_key_are_one_run(runs: Runs) -> None:
-    started = await asyncio.gather(
-        *(runs.start(count_to_three, "ada", key="k") for _ in range(10))
-    )
+    started = await asyncio.gather(*(runs.start(count_to_three, "ada", key="k") for _ in range(10)))
 
     assert len({run.id for run in started}) == 1
 

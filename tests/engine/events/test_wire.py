@@ -18,7 +18,6 @@ from streaming_api.streaming.events.wire import (
     coalesce,
     encode_event,
     encode_json,
-    encode_ready,
     require_event_name,
     require_topic,
 )
@@ -136,14 +135,6 @@ def test_topic_is_rejected_unless_plain(topic: str) -> None:
 def test_event_has_only_the_given_fields() -> None:
     assert encode_event(b"1") == b"data: 1\n\n"
     assert encode_event(b"1", name="tick", id="2-1") == b"id: 2-1\nevent: tick\ndata: 1\n\n"
-
-
-@pytest.mark.parametrize(("id", "parsed"), [(None, ""), ("1-1", "1-1")])
-def test_ready_sets_reconnection_time_and_id(id: str | None, parsed: str) -> None:
-    stream = encode_ready(b"{}", id=id, retry=2000)
-
-    assert b"data: {}" in stream.splitlines()[:3]
-    assert decode(stream) == [ServerSentEvent("ready", "{}", parsed, 2000)]
 
 
 def test_heartbeat_is_not_an_event() -> None:

@@ -64,8 +64,7 @@ from .streaming.docs import install_docs
 #{% if cookiecutter.__uses.sse %}
 from .streaming.events.fanout import Fanout
 #{% if cookiecutter.__uses.memory %}
-from .streaming.events.memory import MemoryBroker, require_one_worker
-from .streaming.events.memory_runs import MemoryRuns
+from .streaming.events.memory import MemoryBroker, MemoryRuns, require_one_worker
 #{% else %}
 from .streaming.events.redis import open_broker
 from .streaming.events.redis_runs import RedisRuns

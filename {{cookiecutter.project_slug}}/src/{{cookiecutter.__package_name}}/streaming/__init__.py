@@ -21,19 +21,19 @@ from .events.broker import TopicFinished as TopicFinished
 #{% if cookiecutter.__uses.memory %}
 from .events.memory import open_broker as open_broker
 #{% endif %}
-from .events.publishing import NDJSON as NDJSON
-from .events.publishing import NDJSONBody as NDJSONBody
-from .events.publishing import PublishRoute as PublishRoute
-from .events.publishing import describe_batch as describe_batch
 #{% if cookiecutter.__uses.redis %}
 from .events.redis import open_broker as open_broker
 #{% endif %}
 from .events.response import EventStreamResponse as EventStreamResponse
 from .events.routes import BODY_ERRORS as BODY_ERRORS
+from .events.routes import NDJSON as NDJSON
 from .events.routes import BrokerDep as BrokerDep
 from .events.routes import EventName as EventName
+from .events.routes import NDJSONBody as NDJSONBody
+from .events.routes import PublishRoute as PublishRoute
 from .events.routes import Topic as Topic
 from .events.routes import Topics as Topics
+from .events.routes import describe_batch as describe_batch
 from .events.wire import Payload as Payload
 #{% endif %}
 #{% if cookiecutter.__uses.csv %}

@@ -132,7 +132,7 @@ class RunningTask(RunningGenerator):
                     while len(self._waiting) >= self.limit or (
                         self._waiting and monotonic() > deadline
                     ):
-                        await self._pause(generator)
+                        await self._until_taken(generator)
                         deadline = monotonic() + BUSY_SECONDS
         except asyncio.CancelledError:
             if self._closing:
@@ -145,12 +145,13 @@ class RunningTask(RunningGenerator):
         self._waiting.append(item)
         self._arrived.set()
 
-    async def _pause(self, generator: AsyncGenerator[Any, None]) -> None:
-        """Wait for room, or let other tasks run. A cancellation is raised at the `yield`."""
+    async def _until_taken(self, generator: AsyncGenerator[Any, None]) -> None:
+        """Wait until items are taken. A cancellation in between is raised at the `yield`."""
         if self._closing:
             raise asyncio.CancelledError
         self._taken.clear()
         try:
+            # With room left it suffices that other tasks run.
             await (self._taken.wait() if len(self._waiting) >= self.limit else asyncio.sleep(0))
         except asyncio.CancelledError as cancelled:
             self._add(await generator.athrow(cancelled))

@@ -31,8 +31,11 @@ class Broker(ABC):
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        self._home = None
         await self.close()
+
+    async def close(self) -> None:
+        """Release the resources of the broker."""
+        self._home = None
 
     async def publish(self, topic: str, value: Any, name: str | None = None) -> str:
         """Publish `value` to the subscribers of `topic`; return the id of the event.
@@ -85,10 +88,6 @@ class Broker(ABC):
     @abstractmethod
     async def ping(self) -> None:
         """Return if the broker is available. Raises its exception otherwise."""
-
-    @abstractmethod
-    async def close(self) -> None:
-        """Release the resources of the broker."""
 
     @abstractmethod
     async def _store(self, topic: str, payloads: Sequence[Payload], *, last: bool) -> list[str]:

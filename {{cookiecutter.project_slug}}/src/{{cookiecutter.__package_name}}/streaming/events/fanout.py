@@ -14,7 +14,7 @@ from contextvars import Context, copy_context
 from dataclasses import dataclass, field
 from typing import Any
 
-from starlette.types import Message, Send
+from starlette.types import Send
 
 from ..registry import Chunk, Reason, SlowReader, Stream
 from ..response import LAST_CHUNK, body_message
@@ -44,9 +44,9 @@ class Fanout:
     @contextmanager
     def serving(self, subscriber: "Subscriber") -> Iterator[None]:
         """Flush `subscriber` now, and whenever it has events."""
-        self._subscribers.add(subscriber)
         if not self._timer:
-            self._start_timer()
+            self._tick()
+        self._subscribers.add(subscriber)
         subscriber.subscription.notify = subscriber.schedule
         subscriber.schedule()
         try:
@@ -86,12 +86,9 @@ class Fanout:
             if self._scheduled:
                 asyncio.get_running_loop().call_soon(self._flush)
 
-    def _start_timer(self) -> None:
+    def _tick(self) -> None:
         # A stream that sent nothing between two ticks has been idle for up to two periods.
         self._timer = asyncio.get_running_loop().call_later(self.heartbeat / 2, self._tick)
-
-    def _tick(self) -> None:
-        self._start_timer()
         for subscriber in self._subscribers:
             subscriber.tick()
 
@@ -134,7 +131,9 @@ class Subscriber:
                 if self.chunks:
                     self._start_sending(self.chunks.pop())
                 elif self.subscription.is_ready:
-                    self._refill()
+                    events = self.subscription.take()
+                    chunks = self.fanout.chunks(self.topics, events) if events else [LAST_CHUNK]
+                    self.chunks.extend(reversed(chunks))
                 else:
                     return
             self.schedule()
@@ -166,13 +165,6 @@ class Subscriber:
         if self.sending:
             self.sending.cancel()
             await asyncio.wait([self.sending])
-
-    def _refill(self) -> None:
-        events = self.subscription.take()
-        if events:
-            self.chunks.extend(reversed(self.fanout.chunks(self.topics, events)))
-        else:
-            self.chunks.append(LAST_CHUNK)
 
     def _start_sending(self, chunk: Chunk) -> None:
         """Send a chunk: in one step, or else in a task."""
@@ -230,28 +222,6 @@ class Subscriber:
             self.stream.end(Reason.SLOW_READER)
         else:
             self.stream.end(Reason.ERROR, failure)
-
-
-class ObservedSend:
-    """A `send` that records whether it ever had to wait, and so needs a task."""
-
-    def __init__(self, send: Send) -> None:
-        self.waited = False
-        self._send = send
-
-    async def __call__(self, message: Message) -> None:
-        """Send `message`."""
-        sending = self._send(message)
-        if not isinstance(sending, Coroutine):
-            self.waited = True
-            await sending
-            return
-        try:
-            awaited = sending.send(None)
-        except StopIteration:
-            return
-        self.waited = True
-        await resume(sending, awaited)
 
 
 @types.coroutine

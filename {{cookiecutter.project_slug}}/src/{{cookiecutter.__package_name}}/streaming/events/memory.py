@@ -1,4 +1,4 @@
-"""The broker of one process: events are in its memory and end with it."""
+"""The broker and the runs of one process: they are in its memory and end with it."""
 
 import os
 import re
@@ -6,7 +6,7 @@ import sys
 import time
 from bisect import bisect_right
 from collections import OrderedDict, deque
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from heapq import merge
@@ -20,6 +20,7 @@ from anyio import Lock
 from ..registry import SlowReader
 from ..settings import exit_with
 from .broker import EARLIEST, Broker, TopicFinished
+from .runs import Run, Runs, RunStatus
 from .subscription import Subscription, Subscriptions, first_page
 from .wire import Event, Payload
 
@@ -27,6 +28,8 @@ ID = re.compile(r"[0-9]{13}[0-9a-f]{8}-[0-9]{12}")
 ID_OF = attrgetter("id")
 TOPIC_BYTES = 1024
 """Size in memory of a topic without events."""
+MAX_ENDED = 10_000
+"""Number of ended runs that are kept."""
 SERVERS = {"fastapi", "gunicorn", "uvicorn"}
 """Commands with the option `--workers`."""
 WORKERS = re.compile(r" (?:-w|--workers)[ =]?([0-9]+)")
@@ -79,7 +82,7 @@ class MemoryBroker(Broker):
 
     async def is_over(self, topics: Sequence[str], last_event_id: str | None) -> bool:
         """Implement `Broker.is_over`."""
-        if last_event_id is None or not self._is_known(last_event_id):
+        if not last_event_id or not self._is_known(last_event_id):
             return False
         found = [self._topics.get(name) for name in topics]
         return all(topic and topic.finished and topic.newest <= last_event_id for topic in found)
@@ -90,8 +93,19 @@ class MemoryBroker(Broker):
     ) -> AsyncIterator[Subscription]:
         self._evict()
         followed = {name: self._topic(name) for name in topics}
+        start = last_event_id if last_event_id and self._is_known(last_event_id) else ""
+        finished = [name for name, topic in followed.items() if topic.finished]
+        replayed = finished if last_event_id is None else followed
+        pages = self._pages([followed[name] for name in replayed], start)
         subscription = Subscription(topics, self._subscriptions)
-        self._start(subscription, followed, last_event_id)
+        subscription.read_page = lambda: subscription.add_page(next(pages, []))
+        subscription.start(
+            next(pages, []),
+            after=None if last_event_id in (None, EARLIEST) else start,
+            newest=self._subscriptions.newest,
+            lost=[topic.lost for topic in followed.values()],
+            finished=finished,
+        )
         try:
             with self._subscriptions.delivering(topics, subscription):
                 yield subscription
@@ -102,33 +116,12 @@ class MemoryBroker(Broker):
     async def ping(self) -> None:
         """Return: memory is always available."""
 
-    async def close(self) -> None:
-        """Return: there is nothing to release."""
-
     def _is_known(self, id: str) -> bool:
         known = ID.fullmatch(id) and id.startswith(self._life)
         return bool(known) and id <= self._subscriptions.newest
 
     def _topic(self, name: str) -> Topic:
         return self._topics.setdefault(name, Topic(self._subscriptions.lost))
-
-    def _start(
-        self, subscription: Subscription, followed: dict[str, Topic], last_event_id: str | None
-    ) -> None:
-        """Start `subscription` with a replay that reads history page by page."""
-        known = last_event_id is not None and self._is_known(last_event_id)
-        start = last_event_id if last_event_id is not None and known else ""
-        finished = [name for name, topic in followed.items() if topic.finished]
-        replayed = finished if last_event_id is None else followed
-        pages = self._pages([followed[name] for name in replayed], start)
-        subscription.read_page = lambda: subscription.add_page(next(pages, []))
-        subscription.start(
-            next(pages, []),
-            after=None if last_event_id in (None, EARLIEST) else start,
-            newest=self._subscriptions.newest,
-            lost=[topic.lost for topic in followed.values()],
-            finished=finished,
-        )
 
     def _pages(self, topics: Sequence[Topic], position: str) -> Iterator[list[Event]]:
         """Yield the events up to now. Raises `SlowReader` if one is evicted before its page."""
@@ -146,31 +139,28 @@ class MemoryBroker(Broker):
                 raise SlowReader
 
     async def _store(self, topic: str, payloads: Sequence[Payload], *, last: bool) -> list[str]:
-        size = sum(payload.size for payload in payloads)
         async with self._publishing:
+            size = sum(payload.size for payload in payloads)
             await self._subscriptions.make_room(len(payloads), size)
-            return self._add(topic, payloads, last=last)
-
-    def _add(self, topic: str, payloads: Sequence[Payload], *, last: bool) -> list[str]:
-        self._evict()
-        stored = self._topic(topic)
-        if stored.finished:
-            raise TopicFinished(topic)
-        stored.finished = last
-        ids: list[str] = []
-        for payload in payloads:
-            self._published += 1
-            event = Event(f"{self._life}-{self._published:012}", topic, *payload)
-            ids.append(event.id)
-            stored.history.append(event)
-            self._events[event.id] = self.clock(), event
-            self._bytes += event.size
-            self._subscriptions.push(event, last=last)
-        # A finished topic keeps its last event, and is known by it.
-        while len(stored.history) > max(self.history, last):
-            self._drop(stored.history[0])
-        self._evict()
-        return ids
+            self._evict()
+            stored = self._topic(topic)
+            if stored.finished:
+                raise TopicFinished(topic)
+            stored.finished = last
+            ids: list[str] = []
+            for payload in payloads:
+                self._published += 1
+                event = Event(f"{self._life}-{self._published:012}", topic, *payload)
+                ids.append(event.id)
+                stored.history.append(event)
+                self._events[event.id] = self.clock(), event
+                self._bytes += event.size
+                self._subscriptions.push(event, last=last)
+            # A finished topic keeps its last event, and is known by it.
+            while len(stored.history) > max(self.history, last):
+                self._drop(stored.history[0])
+            self._evict()
+            return ids
 
     def _evict(self) -> None:
         """Drop the oldest events of all topics: those that expired or take too many bytes."""
@@ -198,6 +188,48 @@ class MemoryBroker(Broker):
             del self._topics[name]
 
 
+@dataclass(eq=False)
+class MemoryRuns(Runs):
+    """The runs of a service that has one process."""
+
+    _runs: dict[str, Run] = field(default_factory=dict, init=False)
+    _keys: dict[str, Run] = field(default_factory=dict, init=False)
+    _ended: deque[tuple[float, Run]] = field(default_factory=deque, init=False)
+
+    def are_running(self, topics: Iterable[str]) -> bool:
+        """Return whether one of `topics` is that of a run which has not ended."""
+        return any(topic.removeprefix("run-") in self._callers for topic in topics)
+
+    async def find(self, id: str) -> Run | None:
+        """Implement `Runs.find`."""
+        self._evict()
+        return self._runs.get(id)
+
+    async def _claim(self, run: Run, *, create: bool, replace: bool = False) -> Run | None:
+        self._evict()
+        known = None if replace else self._keys.get(run.key)
+        if create and not known:
+            self._runs[run.id] = run
+            if run.key:
+                self._keys[run.key] = run
+        return known
+
+    async def _decide(self, id: str, status: RunStatus) -> RunStatus | None:
+        run = self._runs.get(id)
+        if run and run.status == "running":
+            run.status = status
+            self._ended.append((time.monotonic(), run))
+        return run.status if run else None
+
+    def _evict(self) -> None:
+        expired = time.monotonic() - self.retention
+        while self._ended and (len(self._ended) > MAX_ENDED or self._ended[0][0] < expired):
+            _, run = self._ended.popleft()
+            del self._runs[run.id]
+            if self._keys.get(run.key) is run:
+                del self._keys[run.key]
+
+
 def open_broker(settings: object) -> Broker:
     """Exit the process: events of a script would be in its own memory."""
     exit_with(
@@ -209,25 +241,18 @@ def open_broker(settings: object) -> Broker:
 def require_one_worker(workers: int | None = None) -> None:
     """Exit the process if the server has several workers: each would have its own events.
 
-    Without `workers` it is the number that the server of this process was started with.
+    Without `workers` it is the number on the command line or in the environment of a known server.
+    Other signs do not hold: workers that are replaced overlap, and independent services can share a
+    parent process.
     """
-    workers = configured_workers() if workers is None else workers
-    if workers > 1:
+    program = Path(sys.argv[0])
+    name = program.parent.name if program.stem == "__main__" else program.stem
+    if workers is None and name in SERVERS:
+        option = WORKERS.search(" ".join(sys.argv))
+        default = os.environ.get("UVICORN_WORKERS") or os.environ.get("WEB_CONCURRENCY") or "1"
+        workers = int(option[1] if option else default)
+    if workers and workers > 1:
         exit_with(
             f"Invalid number of workers {workers} (--workers, WEB_CONCURRENCY): expected 1, "
             "since events are in the memory of one process"
         )
-
-
-def configured_workers() -> int:
-    """Return the number of workers on the command line or in the environment of the server.
-
-    1 for unknown servers. Other signs do not hold: workers that are replaced overlap, and
-    independent services can share a parent process.
-    """
-    program = Path(sys.argv[0])
-    if (program.parent.name if program.stem == "__main__" else program.stem) not in SERVERS:
-        return 1
-    option = WORKERS.search(" ".join(sys.argv))
-    default = os.environ.get("UVICORN_WORKERS") or os.environ.get("WEB_CONCURRENCY") or "1"
-    return int(option[1] if option else default)

@@ -211,6 +211,7 @@ class RedisBroker(Broker):
 
     async def close(self) -> None:
         """Close the connections; the next use opens new ones."""
+        await super().close()
         connections, self._connections = self._connections, None
         if connections:
             await connections.close()
@@ -541,4 +542,5 @@ class Reader:
     def _skip_to(self, position: str) -> None:
         """Continue at `position`; streams fail, and their clients resume from history."""
         self.subscriptions.newest = position
-        self.subscriptions.fail(EventsLost("Redis lost events; reconnect to resume."))
+        for subscription in self.subscriptions:
+            subscription.fail(EventsLost("Redis lost events; reconnect to resume."))

@@ -5,6 +5,7 @@ import logging
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from time import monotonic
 from typing import Any, Self, cast
 
 from .redis import PREFIX, RedisBroker, fields_of
@@ -19,9 +20,9 @@ RUN_KEY = f"{PREFIX}:run-key:"
 LEASES = f"{PREFIX}:leases"
 """A sorted set: the time of Redis, in milliseconds, up to which the process of a run is alive."""
 
-LEASE_MILLISECONDS = 30_000
+LEASE_MILLISECONDS = 15_000
 """Time without a renewal after which another process ends a run."""
-RENEWAL_SECONDS = 0.5
+RENEWAL_SECONDS = 0.2
 """Time between renewals, and up to which a run goes on after another process has stopped it."""
 
 SCRIPTS = {path.stem: path.read_text() for path in (Path(__file__).parent / "lua").glob("*_run*")}
@@ -69,7 +70,7 @@ class RedisRuns(Runs):
 
     async def _renew(self) -> None:
         """Renew the leases of this process, stop its runs, and end those of dead processes."""
-        level = logging.WARNING
+        level, trusted_from = logging.WARNING, 0.0
         while True:
             await asyncio.sleep(RENEWAL_SECONDS)
             try:
@@ -79,7 +80,7 @@ class RedisRuns(Runs):
                 for id in stopped:
                     if running := self._running.get(id.decode()):
                         running.stop()
-                for id in expired:
+                for id in expired if monotonic() > trusted_from else ():
                     run = await self.find(id.decode()) or Run(id.decode())
                     status = await self._end(run, "failed", "The process of the run ended.")
                     logger.warning("run of a dead process ended id=%s status=%s", run.id, status)
@@ -87,6 +88,8 @@ class RedisRuns(Runs):
             except Exception as error:
                 logger.log(level, "Redis is unavailable, leases of runs are not renewed: %r", error)
                 level = logging.DEBUG
+                # Other processes could not renew their leases, either.
+                trusted_from = monotonic() + LEASE_MILLISECONDS / 1000
 
     async def _call(self, script: str, keys: list[str], *arguments: Any) -> Any:
         async with self.broker.connection() as redis:

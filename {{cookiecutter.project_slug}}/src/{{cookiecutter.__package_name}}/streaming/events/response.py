@@ -1,5 +1,6 @@
 """The responses that stream events to a browser's `EventSource` or any other client."""
 
+import asyncio
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from secrets import randbelow
 from types import UnionType
@@ -9,7 +10,7 @@ import msgspec
 from anyio import CancelScope
 from fastapi.sse import _SSE_EVENT_SCHEMA, ServerSentEvent, _check_id_valid, format_sse_event
 from pydantic import GetJsonSchemaHandler, TypeAdapter
-from starlette.types import Receive, Send
+from starlette.types import Message, Receive, Send
 
 from ..generators import ItemFormat, Items, encoded
 #{% if cookiecutter.__uses.request_id %}
@@ -19,7 +20,7 @@ from ..lines import escape_line_separators
 from ..registry import Chunk, Reason, Stream
 from ..response import ItemsResponse, until_disconnected
 from .broker import Broker
-from .fanout import Fanout, ObservedSend, Subscriber
+from .fanout import Fanout, Subscriber
 from .subscription import Subscription
 from .wire import (
     HEARTBEAT,
@@ -27,7 +28,6 @@ from .wire import (
     STREAM_ERROR,
     encode_event,
     encode_json,
-    encode_ready,
     require_event_name,
 )
 
@@ -150,9 +150,17 @@ class TopicStreamResponse(EventStreamResponse):
     async def send_body(self, stream: Stream, receive: Receive, send: Send) -> None:
         """Send `ready`, then leave the events to the fan-out until the client disconnects."""
         async with self._broker.subscribe(self._topics, self._last_event_id) as subscription:
-            observed = ObservedSend(send)
-            await self.send_chunk(stream, observed, Chunk(opening(self._topics, subscription), 0))
-            steps = not observed.waited
+            waited = asyncio.Event()
+
+            async def observed_send(message: Message) -> None:
+                # The event loop runs the callback only if `send` has to wait.
+                callback = asyncio.get_running_loop().call_soon(waited.set)
+                await send(message)
+                callback.cancel()
+
+            chunk = Chunk(opening(self._topics, subscription), 0)
+            await self.send_chunk(stream, observed_send, chunk)
+            steps = not waited.is_set()
             subscriber = Subscriber(self._fanout, self._topics, subscription, stream, send, steps)
             try:
                 with self._fanout.serving(subscriber):
@@ -167,10 +175,12 @@ class TopicStreamResponse(EventStreamResponse):
 
 
 def opening(topics: Sequence[str], subscription: Subscription) -> bytes:
-    """Return the first bytes of a stream."""
+    """Return the first bytes of a stream; clients reconnect after `RETRY_MILLISECONDS`."""
     names = encode_json({"topics": topics})
-    if not subscription.reset:
-        return encode_ready(names, id=subscription.position, retry=RETRY_MILLISECONDS)
-    # `ready` has no id, so a client that is cut off before `reset` is told of the loss again.
-    ready = encode_ready(names, id=None, retry=RETRY_MILLISECONDS)
-    return ready + encode_event(names, name=RESET, id=subscription.position)
+    ready = b"retry: %d\nevent: ready\ndata: %s\n" % (RETRY_MILLISECONDS, names)
+    if subscription.reset:
+        # `ready` has no id, so a client that is cut off before `reset` is told of the loss again.
+        return ready + b"\n" + encode_event(names, name=RESET, id=subscription.position)
+    # With an id, a client that is cut off before its first event resumes where it started.
+    position = subscription.position
+    return ready + (b"\n" if position is None else b"id: %s\n\n" % position.encode())

@@ -1,10 +1,16 @@
 """The route that streams events, and what routes that publish have in common with it."""
 
+import json
 from collections.abc import Sequence
 from typing import Annotated, Any
 
+from anyio import to_thread
 from fastapi import APIRouter, Depends, Header, HTTPException, Path, Query, Request, Response
-from pydantic import BaseModel, Field
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, Field, TypeAdapter, ValidationError
+from starlette.datastructures import Headers
+from starlette.routing import Match
+from starlette.types import Scope as RequestScope
 
 #{% if cookiecutter.__uses.tokens %}
 from ..access.dependencies import GUARDED, requires
@@ -13,8 +19,9 @@ from ..access.tokens import Scope
 from ..openapi import stream_responses
 from ..routes import StreamRoute
 from .broker import EARLIEST, Broker
-from .response import TopicStreamResponse
-from .wire import EVENT_NAME, RESERVED_NAMES, TOPIC
+from .response import EventSchema, TopicStreamResponse
+from .subscription import MAX_BUFFER_BYTES
+from .wire import EVENT_NAME, RESERVED_NAMES, TOPIC, Payload, encode_payload
 
 EXAMPLE = """\
 retry: 2000
@@ -33,20 +40,16 @@ event: tick
 data: {"n":1}
 
 """
+EVENT = TypeAdapter(Annotated[Any, EventSchema()]).json_schema()
+"""The JSON schema of an event on a stream."""
+NDJSON = "application/x-ndjson"
+MAX_BATCH_BYTES = MAX_BUFFER_BYTES // 2
+"""Maximum size of the events of a request, so that it fills no subscriber's buffer."""
 BODY_ERRORS: dict[int | str, dict[str, Any]] = {
     400: {"description": "The body is not JSON."},
     413: {"description": "The body is too large."},
 }
 """The documentation of the errors of a route with a body."""
-
-
-class ServerSentEvent(BaseModel):
-    """An event of a stream."""
-
-    data: Annotated[str, Field(json_schema_extra={"contentMediaType": "application/json"})]
-    event: str | None = None
-    id: str | None = None
-    retry: int | None = None
 
 
 async def get_broker(request: Request) -> Broker:
@@ -95,7 +98,7 @@ router = APIRouter(
     responses={
         **stream_responses(
             "The events of one or several topics.",
-            ServerSentEvent.model_json_schema(),
+            EVENT,
             {TopicStreamResponse.media_type: EXAMPLE},
         ),
         204: {"description": "All topics are finished, and their last events have been received."},
@@ -136,9 +139,77 @@ def follow(
     request: Request, broker: Broker, topics: Sequence[str], resume_after: str | None
 ) -> TopicStreamResponse:
     """Return the stream of the events after `resume_after`."""
-    response = TopicStreamResponse(broker, request.app.state.fanout, topics, resume_after)
 #{% if cookiecutter.__uses.memory %}
+    response = TopicStreamResponse(broker, request.app.state.fanout, topics, resume_after)
     # No other process has the events of a run: on shutdown its streams end with it.
     response.endless = not request.app.state.runs.are_running(topics)
-#{% endif %}
     return response
+#{% else %}
+    return TopicStreamResponse(broker, request.app.state.fanout, topics, resume_after)
+#{% endif %}
+
+
+class NDJSONBody:
+    """A dependency that returns a payload for each line; `model` has `data` and `event`.
+
+    Raises `RequestValidationError`, which names the line, and `HTTPException` (413, 422) for a
+    batch that is too large. A blank last line is ignored.
+    """
+
+    def __init__(self, model: type[BaseModel]) -> None:
+        self._model: Any = model
+
+    async def __call__(self, request: Request) -> Sequence[Payload]:
+        settings = request.app.state.settings
+        lines = (await request.body()).rstrip().split(b"\n")
+        limit = settings.subscriber_buffer
+        if len(lines) > limit:
+            raise HTTPException(422, f"Too many lines: expected up to {limit}, got {len(lines)}.")
+        payloads = await to_thread.run_sync(self._parse, lines, settings.max_event_bytes)
+        if len(payloads) > 1 and sum(each.size for each in payloads) > MAX_BATCH_BYTES:
+            raise HTTPException(413, f"The events are larger than {MAX_BATCH_BYTES} bytes.")
+        return payloads
+
+    def _parse(self, lines: Sequence[bytes], limit: int) -> list[Payload]:
+        payloads: list[Payload] = []
+        for number, line in enumerate(lines, 1):
+            if len(line) > limit:
+                raise HTTPException(413, f"Line {number} is larger than {limit} bytes.")
+            try:
+                event = self._model.model_validate(json.loads(line))
+                payloads.append(encode_payload(event.data, event.event))
+            except (ValueError, RecursionError) as error:
+                errors: Sequence[Any] = [{"loc": (), "msg": str(error)}]
+                if isinstance(error, ValidationError):
+                    errors = error.errors()
+                place = ("body", f"line {number}")
+                raise RequestValidationError(
+                    [{"loc": place + each["loc"], "msg": each["msg"]} for each in errors]
+                ) from error
+        return payloads
+
+
+class PublishRoute(StreamRoute):
+    """A route with `NDJSONBody` is for bodies of that media type only.
+
+    It is declared before the route for other bodies of the same path.
+    """
+
+    def matches(self, scope: RequestScope) -> tuple[Match, RequestScope]:
+        """Return whether the route is for the request."""
+        match, child_scope = super().matches(scope)
+        if any(isinstance(each.call, NDJSONBody) for each in self.dependant.dependencies):
+            media_type = Headers(raw=scope.get("headers", [])).get("content-type", "")
+            if media_type.partition(";")[0].strip().lower() != NDJSON:
+                return Match.NONE, {}
+            child_scope["max_body_bytes"] = MAX_BATCH_BYTES
+        return match, child_scope
+
+
+def describe_batch(event: type[BaseModel], published: type[BaseModel]) -> dict[str, Any]:
+    """Return the `openapi_extra` of a route for JSON whose path accepts NDJSON, too."""
+    body, response = (
+        {"content": {NDJSON: {"itemSchema": {"$ref": f"#/components/schemas/{model.__name__}"}}}}
+        for model in (event, published)
+    )
+    return {"requestBody": body, "responses": {"201": response}}

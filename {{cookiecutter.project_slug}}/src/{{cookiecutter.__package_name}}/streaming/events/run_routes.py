@@ -21,8 +21,8 @@ from ..registry import UNKNOWN, network_of
 from ..routes import StreamRoute
 from .broker import EARLIEST
 from .response import TopicStreamResponse
-from .routes import BODY_ERRORS, BrokerDep, ServerSentEvent, follow
-from .runs import Run, Runs, RunStatus
+from .routes import BODY_ERRORS, EVENT, BrokerDep, follow
+from .runs import Runs, RunStatus
 
 EVENTS = TopicStreamResponse.media_type
 RUN_ERRORS: dict[int | str, dict[str, Any]] = {
@@ -68,7 +68,7 @@ def run_routes(request_type: type[R], run: Callable[[R, str], AsyncIterator[Any]
 #{% endif %}
         response_model=RunState,
         responses={
-            **stream_responses("Its events.", ServerSentEvent.model_json_schema(), {EVENTS: ""}),
+            **stream_responses("Its events.", EVENT, {EVENTS: ""}),
             202: {"headers": {"Location": {"schema": {"type": "string"}}}},
             **BODY_ERRORS,
         },
@@ -99,16 +99,13 @@ def run_routes(request_type: type[R], run: Callable[[R, str], AsyncIterator[Any]
         given = cast(R, body)
         json = given.model_dump_json()
         started = await runs.start(partial(run, given), caller, key=idempotency_key, body=json)
-        headers = {
-            "Location": request.url_for("show_run", id=started.id).path,
-            "Vary": "Accept",
-        }
-        if streams:
-            stream = follow(request, broker, [started.topic], EARLIEST)
-            stream.headers.update(headers)
-            return stream
-        response.headers.update(headers)
-        return started
+        response.headers["Location"] = request.url_for("show_run", id=started.id).path
+        response.headers["Vary"] = "Accept"
+        if not streams:
+            return started
+        stream = follow(request, broker, [started.topic], EARLIEST)
+        stream.headers.update(response.headers)
+        return stream
 
     @router.get(
         "/runs/{id}",
@@ -118,11 +115,12 @@ def run_routes(request_type: type[R], run: Callable[[R, str], AsyncIterator[Any]
         response_model=RunState,
         responses=RUN_ERRORS,
     )
-    async def show_run(id: str, request: Request) -> Run:
+    async def show_run(id: str, request: Request) -> Any:
         """Return the status of a run."""
-        if found := await request.app.state.runs.find(id):
-            return found
-        raise HTTPException(404, "There is no such run.")
+        found = await request.app.state.runs.find(id)
+        if not found:
+            raise HTTPException(404, "There is no such run.")
+        return found
 
     @router.delete(
         "/runs/{id}",

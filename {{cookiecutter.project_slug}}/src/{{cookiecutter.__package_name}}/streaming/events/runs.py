@@ -20,7 +20,7 @@ from ..headers import request_id
 #{% endif %}
 from ..registry import UNKNOWN, Streams
 from .broker import Broker, TopicFinished
-from .wire import DONE, STREAM_ERROR, Payload, encode_payload
+from .wire import STREAM_ERROR, Payload, encode_payload
 
 logger = logging.getLogger(__name__)
 
@@ -74,8 +74,7 @@ class Runs(ABC):
             await asyncio.wait(self._tasks, timeout=self.streams.deadline - monotonic())
         for running in self._running.values():
             running.stop()
-        if self._tasks:
-            await asyncio.wait(self._tasks)
+        await asyncio.gather(*self._tasks)
 
     async def start(
         self,
@@ -101,7 +100,7 @@ class Runs(ABC):
         finally:
             del self._callers[run.id]
         if known:
-            if known.digest != digest:
+            if known.digest != run.digest:
                 raise HTTPException(422, "The Idempotency-Key was used with another body.")
             return known
         if refusal:
@@ -189,14 +188,16 @@ class Runs(ABC):
     async def _end(self, run: Run, status: RunStatus, title: str) -> RunStatus:
         """End a run with the status that is decided, else with `status`; return it."""
         status = await self._decide(run.id, status) or status
-        name, data = DONE, {"done": True, "status": status}
-        if status == "failed":
-            name, data = STREAM_ERROR, {"title": title}
-#{% if cookiecutter.__uses.request_id %}
-            data["request_id"] = run.request_id
-#{% endif %}
         with suppress(TopicFinished):
-            await self.broker.finish(run.topic, data, name)
+            if status == "failed":
+#{% if cookiecutter.__uses.request_id %}
+                problem = {"title": title, "request_id": run.request_id}
+#{% else %}
+                problem = {"title": title}
+#{% endif %}
+                await self.broker.finish(run.topic, problem, STREAM_ERROR)
+            else:
+                await self.broker.finish(run.topic, {"done": True, "status": status})
         return status
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 from ..registry import SlowReader
-from .wire import HEARTBEAT, MAX_CHUNK, Event, encode_position
+from .wire import HEARTBEAT, MAX_CHUNK, Event
 
 MAX_BUFFER_BYTES = 16 * 1024 * 1024
 """Maximum size of the events that wait for a subscriber, unless it is a single event."""
@@ -131,7 +131,8 @@ class Subscription:
         if self._is_replaying or self.is_ready or self._sent >= self._others.lost:
             return HEARTBEAT
         self._sent = max(self._others.newest, self._replayed)
-        return encode_position(self._sent)
+        # It changes the `Last-Event-ID` of the client, and is no event.
+        return b": heartbeat\nid: %s\n\n" % self._sent.encode()
 
 
 class Subscriptions:
@@ -188,11 +189,6 @@ class Subscriptions:
         self.newest = event.id
         for subscription in self._topics.get(event.topic, ()):
             subscription.push(event, last=last)
-
-    def fail(self, failure: Exception) -> None:
-        """Let all subscriptions fail."""
-        for subscription in self:
-            subscription.fail(failure)
 
 
 def total_size(events: Iterable[Event]) -> int:

@@ -78,20 +78,6 @@ def encode_event(data: bytes, *, name: str | None = None, id: str | None = None)
     return b"%sdata: %s\n\n" % (head.encode(), data)
 
 
-def encode_ready(data: bytes, *, id: str | None, retry: int) -> bytes:
-    """Return the first event of a stream; clients reconnect after `retry` milliseconds.
-
-    With `id` a client that is disconnected before its first event resumes where it started.
-    """
-    tail = "" if id is None else f"id: {id}\n"
-    return b"retry: %d\nevent: ready\ndata: %s\n%s\n" % (retry, data, tail.encode())
-
-
-def encode_position(id: str) -> bytes:
-    """Return a heartbeat that changes the `Last-Event-ID` of the client, and is no event."""
-    return b": heartbeat\nid: %s\n\n" % id.encode()
-
-
 @dataclass(frozen=True, slots=True, weakref_slot=True)
 class Event:
     """A published event; `data` is JSON on one line."""
