@@ -49,7 +49,12 @@ PATHS = {
         "src/{package}/streaming/events/redis_runs.py",
         "tests/redis_server.py",
     ],
-    "chat": ["src/{package}/model.py", "src/{package}/streaming/chat", "tests/test_chat.py"],
+    "chat": [
+        "docs/chat.md",
+        "src/{package}/model.py",
+        "src/{package}/streaming/chat",
+        "tests/test_chat.py",
+    ],
     "openai": [
         "src/{package}/streaming/chat/completion.py",
         "src/{package}/streaming/chat/openai.py",

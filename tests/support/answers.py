@@ -46,7 +46,7 @@ RECIPES: dict[str, Answers] = {
     "events-only": DECLINED | {"sse": True},
     "exports-behind-proxy": DEFAULT | {"sse": False, "auth": "none", "database": "postgresql"},
     "replicas": DEFAULT | SERVERS,
-    "chat": DECLINED | {"sse": True, "auth": "tokens", "console": True, "chat": "openai"},
+    "chat": DEFAULT | {"ndjson": False, "csv": False, "chat": "openai"},
     "everything": DEFAULT | dict.fromkeys(BOOLEANS, True) | SERVERS | {"chat": "ai-sdk"},
 }
 """Variants that users ask for, by name."""

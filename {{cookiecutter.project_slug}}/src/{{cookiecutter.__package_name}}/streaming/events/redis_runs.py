@@ -54,7 +54,8 @@ class RedisRuns(Runs):
         fields = [each for field in asdict(run).items() for each in field]
         keys = [LEASES, RUN + run.id, RUN_KEY + run.key]
         flags = int(create), int(replace)
-        known = await self._call("start_run", keys, RUN, run.id, LEASE_MILLISECONDS, *flags, *fields)
+        values = RUN, run.id, LEASE_MILLISECONDS, *flags, *fields
+        known = await self._call("start_run", keys, *values)
         return to_run(fields_of(known))
 
     async def _decide(self, id: str, status: RunStatus) -> RunStatus | None:
