@@ -77,8 +77,8 @@ TRACES = {
     # A batch of events is published as NDJSON.
     "ndjson": [r"\.ndjson", "NDJSONResponse", r"ndjson\.(js|py)"],
     "csv": ["csv"],
-    "chat": [r"\bchats?\b", r"\bmodel[.]py\b", "model_url", "language model"],
-    "openai": ["/v1/", r"chat[.]completions", "chatcmpl"],
+    "chat": [r"\bchats?\b", r"\bmodel[.]py\b", "model_url"],
+    "openai": ["/v1/", "chatcmpl"],
     "ai_sdk": ["/api/chat", "useChat", r"\bAI SDK\b"],
     "exports": ["(?-i:DATABASE_URL)", "database_url:", "/export/", "sqlalchemy"],
     "request_id": ["X-Request-Id", "RequestIdMiddleware"],

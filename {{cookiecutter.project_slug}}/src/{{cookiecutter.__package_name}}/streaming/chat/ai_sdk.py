@@ -140,10 +140,11 @@ def content_of(parts: Sequence[dict[str, Any]]) -> str | list[dict[str, Any]]:
 
 
 def name_of(request: Request, chat_id: str) -> str:
-    """Return the name of the runs of a chat, which belongs to the token of its caller."""
 #{% if cookiecutter.__uses.tokens %}
+    """Return the name of the runs of a chat, which belongs to the token of its caller."""
     return f"chat {request.user.id} {chat_id}"
 #{% else %}
+    """Return the name of the runs of a chat."""
     return f"chat {chat_id}"
 #{% endif %}
 
