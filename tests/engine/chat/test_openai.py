@@ -226,9 +226,10 @@ def test_unknown_model_is_not_found(client: TestClient) -> None:
     assert "'echo'" in response.json()["error"]["message"]
 
 
-def test_unknown_path_is_not_found(client: TestClient) -> None:
-    assert_error(client.get("/v1/embeddings"), 404, param=None, code=None)
-    assert client.get("/nowhere").headers["content-type"] == "application/problem+json"
+def test_errors_of_other_routes_are_problems(client: TestClient) -> None:
+    assert_error(client.get("/v1/chat/completions"), 405)
+    for path in ("/v1/orders", "/nowhere"):
+        assert client.get(path).headers["content-type"] == "application/problem+json"
 
 
 def test_errors_have_the_shape_under_a_root_path(app: FastAPI) -> None:

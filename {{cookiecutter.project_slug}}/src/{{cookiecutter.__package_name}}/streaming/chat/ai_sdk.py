@@ -12,9 +12,14 @@ from ..access.dependencies import GUARDED, requires
 from ..access.tokens import Scope
 #{% endif %}
 from ..events.response import EventStreamResponse
+from ..events.routes import BODY_ERRORS
 from ..events.runs import Run
 from ..events.wire import HEARTBEAT, encode_event, encode_json
+#{% if cookiecutter.__uses.redis %}
+from ..openapi import retry_later, stream_responses
+#{% else %}
 from ..openapi import stream_responses
+#{% endif %}
 from ..registry import Chunk, Reason
 from .answers import AnswerStopped, ChatRoute, Part, call, follow, require_generator, start
 
@@ -170,7 +175,7 @@ def chat_routes(answer: Callable[..., Any]) -> APIRouter:
         dependencies=[requires(Scope.EVENTS), requires(Scope.PUBLISH)],
 #{% endif %}
         response_class=UIMessageStreamResponse,
-        responses=streams,
+        responses={**streams, **BODY_ERRORS},
     )
     async def send_message(body: ChatRequest, request: Request) -> Response:
         """Answer a chat, in place of an answer that still runs.
@@ -214,6 +219,9 @@ def chat_routes(answer: Callable[..., Any]) -> APIRouter:
         status_code=204,
 #{% if cookiecutter.__uses.tokens %}
         dependencies=[requires(Scope.PUBLISH)],
+#{% endif %}
+#{% if cookiecutter.__uses.redis %}
+        responses={503: retry_later("The event broker is unavailable.")},
 #{% endif %}
     )
     async def stop_message(id: ChatId, request: Request) -> None:

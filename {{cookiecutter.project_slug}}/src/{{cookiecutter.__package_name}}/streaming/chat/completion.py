@@ -6,11 +6,28 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any
 
+from pydantic import BaseModel
+
 from ..events.wire import encode_event, encode_json
 from .answers import Part
 
 TYPES = {429: "rate_limit_error"}
 CODES = {401: "invalid_api_key", 429: "rate_limit_exceeded"}
+
+
+class ErrorDetail(BaseModel):
+    """What is wrong; `param` is the invalid member of a request."""
+
+    message: str
+    type: str
+    param: str | None
+    code: str | None
+
+
+class ErrorBody(BaseModel):
+    """An error of OpenAI's API."""
+
+    error: ErrorDetail
 
 
 @dataclass
@@ -132,15 +149,16 @@ def overlap(text: str, stop: str) -> int:
     return next(size for size in range(longest, -1, -1) if text.endswith(stop[:size]))
 
 
-def error_json(
+def encode_error(
     status: int, message: str, param: str | None = None, code: str | None = None
 ) -> bytes:
-    """Return an error as OpenAI's API represents it."""
+    """Return an error as JSON."""
     kind = "server_error" if status >= 500 else TYPES.get(status, "invalid_request_error")
     code = code or CODES.get(status)
-    return encode_json({"error": {"message": message, "type": kind, "param": param, "code": code}})
+    error = ErrorDetail(message=message, type=kind, param=param, code=code)
+    return encode_json(ErrorBody(error=error))
 
 
 def error_event(status: int, message: str) -> bytes:
     """Return the event that ends a stream with an error."""
-    return encode_event(error_json(status, message))
+    return encode_event(encode_error(status, message))

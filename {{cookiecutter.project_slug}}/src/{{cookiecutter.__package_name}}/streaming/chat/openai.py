@@ -14,14 +14,16 @@ from ..access.dependencies import requires
 from ..access.tokens import Scope
 #{% endif %}
 from ..events.response import EventStreamResponse
+from ..events.routes import EVENT
 from ..events.wire import HEARTBEAT
 from ..registry import Chunk, Reason
 from ..response import StreamResponse
 from .answers import AnswerStopped, ChatRoute, Part, call, follow, require_generator, start, text_of
-from .completion import Completion, error_event, error_json, limited
+from .completion import Completion, ErrorBody, encode_error, error_event, limited
 
 DONE = b"data: [DONE]\n\n"
-PREFIX = "/v1/"
+COMPLETIONS = "/v1/chat/completions"
+MODELS = "/v1/models"
 
 Stop = Annotated[str, Field(min_length=1)]
 Limit = Annotated[int, Field(ge=1)]
@@ -152,12 +154,12 @@ Handler = Callable[[Request, Any], Response | Awaitable[Response]]
 
 
 def openai_errors(handler: Any) -> Handler:
-    """Return a handler of exceptions whose problem documents under `/v1/` have OpenAI's shape."""
+    """Return a handler of exceptions that responds to the routes below in OpenAI's shape."""
 
     async def handle(request: Request, error: Exception) -> Response:
         response: Response = await handler(request, error)
         path = request.scope["path"].removeprefix(request.scope.get("root_path", ""))
-        if not path.startswith(PREFIX):
+        if path not in (COMPLETIONS, MODELS):
             return response
         problem = json.loads(bytes(response.body))
         status = 400 if problem["status"] == 422 else problem["status"]
@@ -169,7 +171,7 @@ def openai_errors(handler: Any) -> Handler:
         headers = {
             name: value for name, value in response.headers.items() if "content-" not in name
         }
-        content = error_json(status, problem["detail"], param, code)
+        content = encode_error(status, problem["detail"], param, code)
         return Response(content, status, headers, "application/json")
 
     return handle
@@ -184,11 +186,11 @@ def install_openai(app: FastAPI, answer: Callable[..., Any]) -> None:
     router = APIRouter(
         tags=["chat"],
         route_class=ChatRoute,
-        responses={"default": {"description": "An error in the shape of OpenAI's API."}},
+        responses={"default": {"model": ErrorBody, "description": "An error of OpenAI's API."}},
     )
 
     @router.get(
-        "/v1/models",
+        MODELS,
 #{% if cookiecutter.__uses.tokens %}
         dependencies=[requires(Scope.EVENTS)],
 #{% endif %}
@@ -200,7 +202,7 @@ def install_openai(app: FastAPI, answer: Callable[..., Any]) -> None:
         return {"object": "list", "data": [model]}
 
     @router.post(
-        "/v1/chat/completions",
+        COMPLETIONS,
 #{% if cookiecutter.__uses.tokens %}
         dependencies=[requires(Scope.EVENTS), requires(Scope.PUBLISH)],
 #{% endif %}
@@ -208,7 +210,10 @@ def install_openai(app: FastAPI, answer: Callable[..., Any]) -> None:
         responses={
             200: {
                 "description": "The completion; with `stream` its chunks, then `[DONE]`.",
-                "content": {"application/json": {}, "text/event-stream": {}},
+                "content": {
+                    CompletionResponse.media_type: {},
+                    CompletionStreamResponse.media_type: {"itemSchema": EVENT},
+                },
             }
         },
     )
