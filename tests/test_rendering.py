@@ -76,7 +76,7 @@ TRACES = {
     "sse": ["text/event-stream", "EventSource", "Last-Event-ID", "HEARTBEAT_SECONDS", "/runs"],
     # A batch of events is published as NDJSON.
     "ndjson": [r"\.ndjson", "NDJSONResponse", r"ndjson\.(js|py)"],
-    "csv": ["csv"],
+    "csv": [r"(?<!import )csv(?!\.(reader|Error))"],
     "chat": [r"\bchats?\b", r"\bmodel[.]py\b", "model_url"],
     "openai": ["/v1/", "chatcmpl"],
     "ai_sdk": ["/api/chat", "useChat", r"\bAI SDK\b"],

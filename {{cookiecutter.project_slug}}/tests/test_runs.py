@@ -12,6 +12,8 @@ from {{ cookiecutter.__package_name }}.settings import Settings
 
 REQUEST = {"steps": 2, "interval": 0}
 """The body of a run that is soon done."""
+INVALID = [[], {"steps": "2"}, {"interval": True}]
+"""Bodies that do not start a run."""
 
 
 @pytest.fixture
@@ -69,10 +71,11 @@ def test_same_key_starts_one_run(client: TestClient) -> None:
 
 
 def test_invalid_request_returns_422(idle_client: TestClient) -> None:
-    response = idle_client.post("/runs", json=[])
+    for body in INVALID:
+        response = idle_client.post("/runs", json=body)
 
-    assert response.status_code == 422
-    assert response.headers["content-type"] == "application/problem+json"
+        assert response.status_code == 422, body
+        assert response.headers["content-type"] == "application/problem+json"
 
 
 @pytest.mark.parametrize("work", [wait], indirect=True)

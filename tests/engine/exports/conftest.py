@@ -36,13 +36,14 @@ class Content:
 
     def __init__(self, database: Database) -> None:
         self.database = database
-        self.connections = 0
-        """The number of connections in use, of those taken since."""
-        event.listen(database.engine, "checkout", lambda *_: self._count(1))
-        event.listen(database.engine, "checkin", lambda *_: self._count(-1))
+        self._used: set[object] = set()
+        event.listen(database.engine, "checkout", lambda _, record, __: self._used.add(record))
+        event.listen(database.engine, "checkin", lambda _, record: self._used.discard(record))
 
-    def _count(self, number: int) -> None:
-        self.connections += number
+    @property
+    def connections(self) -> int:
+        """The number of connections in use, of those taken since."""
+        return len(self._used)
 
     def replace(self, table: Table, rows: list[dict[str, Any]]) -> None:
         """Replace the rows of `table`."""

@@ -87,7 +87,7 @@ def add_route(
         if negotiates:
             headers["Vary"] = "Accept"
         columns = select_columns(export, query.columns)
-        options = {}
+        options: dict[str, Any] = {}
 #{% if cookiecutter.__uses.csv %}
         if issubclass(response_class, CSVResponse):
             escape_formulas = request.app.state.settings.csv_escape_formulas
@@ -182,7 +182,7 @@ def select_rows(export: Export, query: Any) -> Select[Any]:
 
 
 def select_columns(export: Export, text: str | None) -> Mapping[str, ColumnElement[Any]]:
-    """Return the columns with these names; one with a comma is in quotes, as in CSV."""
+    """Return the columns with these names; one with a comma is in quotes."""
     if text is None:
         return export.columns
     try:
