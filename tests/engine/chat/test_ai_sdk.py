@@ -282,7 +282,7 @@ def guarded(script: Script, create_app: Callable[[Settings], FastAPI]) -> Iterat
         pytest.skip("needs tokens")
     both = ["events", "publish"]
     tokens = {"events": ["events"], "publish": ["publish"], "both": both, "other": both}
-    app = create_app(Settings(api_tokens=tokens))  # type: ignore[arg-type]
+    app = create_app(Settings(api_tokens=tokens, max_stream_seconds=TIMEOUT))  # type: ignore[arg-type]
     with TestClient(app) as client:
         yield client
 
