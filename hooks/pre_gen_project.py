@@ -28,6 +28,7 @@ BOOLEANS = (
 CHOICES = {
     "database": ("sqlite", "postgresql"),
     "event_broker": ("memory", "redis"),
+    "chat": ("none", "openai", "ai-sdk"),
     "auth": ("tokens", "none"),
     "license": ("MIT", "Apache-2.0", "BSD-3-Clause", "Proprietary"),
 }
@@ -48,6 +49,17 @@ PATHS = {
         "src/{package}/streaming/events/redis_runs.py",
         "tests/redis_server.py",
     ],
+    "chat": [
+        "docs/chat.md",
+        "src/{package}/model.py",
+        "src/{package}/streaming/chat",
+        "tests/test_chat.py",
+    ],
+    "openai": [
+        "src/{package}/streaming/chat/completion.py",
+        "src/{package}/streaming/chat/openai.py",
+    ],
+    "ai_sdk": ["src/{package}/streaming/chat/ai_sdk.py"],
     "exports": [
         "docs/exports.md",
         "src/{package}/exports.py",
@@ -72,6 +84,9 @@ PATHS = {
     "origins": ["src/{package}/streaming/origins.py", "tests/test_origins.py"],
     "console": ["src/{package}/console", "tests/test_console.py"],
     "console sse": ["src/{package}/console/static/events"],
+    "console chat": ["src/{package}/console/static/chat"],
+    "console openai": ["src/{package}/console/static/chat/openai.js"],
+    "console ai_sdk": ["src/{package}/console/static/chat/ai_sdk.js"],
     "console exports": ["src/{package}/console/static/exports"],
     "console ndjson": ["src/{package}/console/static/exports/ndjson.js"],
     "console csv": ["src/{package}/console/static/exports/csv.js"],
@@ -131,19 +146,20 @@ STANDARD_LIBRARY = frozenset(
 DEPENDENCIES = frozenset(
     """
     a2wsgi annotated_doc annotated_types anyio argcomplete ast_serialize async_timeout attr azure
-    backports black boto3 brotli brotlicffi chardet click colorama coverage coverage3 coverage_3_11
-    coverage_3_14 cryptography ctags cython dmypy dns dotenv email_validator eventlet execnet
-    fastapi fastapi_cli fastapi_offline gevent google greenlet h11 h2 hiredis httpcore2 httptools
-    httpx httpx2 httpx2_jsfetch hyperscan hypothesis idna iniconfig ipython ipywidgets itsdangerous
-    jinja2 jwt libcst librt linkify_it lxml markdown_it markdown_it_py mdurl msgspec multipart mypy
-    mypy_extensions mypyc mysql numpy opentelemetry opentelemetry_api orjson packaging pandas
-    pathspec pil pluggy psutil psycopg psycopg_binary psycopg_c py py_test pydantic pydantic_core
-    pydantic_extra_types pydantic_settings pygmentize pygments pytest pytest_cov pytest_xdist
-    python_dotenv python_multipart python_socks pyyaml re2 redis requests rich ruff setproctitle
-    setuptools shapely shellingham sniffio socksio sortedcontainers sphinx sqla_plugin_base
-    sqlalchemy sqlcipher3 starlette starlette_compress stubgen stubtest thread toml tomli tomli_w
-    trio truststore typer typing_extensions typing_inspection tzdata urllib3 uvicorn uvloop
-    watchdog watchfiles websockets werkzeug wsproto xdist xxhash yaml zstandard
+    backports black boto3 botocore brotli brotlicffi chardet click colorama coverage coverage3
+    coverage_3_11 coverage_3_14 cryptography ctags cython dmypy dns dotenv email_validator eventlet
+    execnet fastapi fastapi_cli fastapi_offline gevent google greenlet h11 h2 hiredis httpcore2
+    httptools httpx httpx2 httpx2_jsfetch hyperscan hypothesis idna iniconfig ipython ipywidgets
+    itsdangerous jinja2 jiter jwt libcst librt linkify_it lxml markdown_it markdown_it_py mdurl
+    msgspec multipart mypy mypy_extensions mypyc mysql numpy openai opentelemetry opentelemetry_api
+    orjson packaging pandas pathspec pil pluggy psutil psycopg psycopg_binary psycopg_c py py_test
+    pydantic pydantic_core pydantic_extra_types pydantic_settings pygmentize pygments pytest
+    pytest_cov pytest_xdist python_dotenv python_multipart python_socks pyyaml re2 redis requests
+    rich ruff setproctitle setuptools shapely shellingham sniffio socksio sortedcontainers
+    sounddevice sphinx sqla_plugin_base sqlalchemy sqlcipher3 starlette starlette_compress stubgen
+    stubtest thread toml tomli tomli_w trio truststore typer typing_extensions typing_inspection
+    tzdata urllib3 uvicorn uvloop watchdog watchfiles websockets werkzeug wsproto xdist xxhash yaml
+    zstandard
     """.split()
 )
 ENVIRONMENT_COMMANDS = frozenset(

@@ -12,6 +12,7 @@ from support.static import import_graph
 
 LAYERS = [
     ("streaming", "client", "client.*"),
+    ("chat", "chat.*"),
     ("*.routes", "*.run_routes", "exports.compression", "health"),
     ("events", "events.*", "exports", "exports.*"),
     ("routes", "openapi", "settings", "access", "access.*", "origins"),

@@ -6,6 +6,10 @@ from . import variant
 
 NEEDS = {
     "access": variant.TOKENS,
+    "chat": variant.CHAT,
+    "chat/test_ai_sdk.py": variant.AI_SDK,
+    "chat/test_openai.py": variant.OPENAI,
+    "chat/test_openai_clients.py": variant.OPENAI,
     "client": variant.CLIENT,
     "client/test_download.py": variant.EXPORTS,
     "client/test_formats.py": variant.EXPORTS,

@@ -14,7 +14,7 @@ from pydantic import BaseModel
 from streaming_api.streaming import StreamResponse, retry_later, stream_responses
 from streaming_api.streaming.openapi import StreamingAPI
 
-from .variant import EXPORTS, REDIS, SSE, TOKENS
+from .variant import AI_SDK, EXPORTS, OPENAI, REDIS, SSE, TOKENS
 
 PROBLEM = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
 GUARDED = {"401", "403"} if TOKENS else set()
@@ -36,6 +36,15 @@ if SSE:
         "post /runs": GUARDED | {"400", "413", "422", "429", "503"},
         "get /runs/{id}": GUARDED | {"404", "422"} | ({"503"} if REDIS else set()),
         "delete /runs/{id}": GUARDED | {"404", "422"} | ({"503"} if REDIS else set()),
+    }
+if OPENAI:
+    # Its errors are documented for all statuses at once.
+    ERRORS |= {"get /v1/models": set(), "post /v1/chat/completions": set()}
+if AI_SDK:
+    ERRORS |= {
+        "post /api/chat": GUARDED | {"400", "413", "422", "429", "503"},
+        "get /api/chat/{id}/stream": GUARDED | {"422", "429", "503"},
+        "post /api/chat/{id}/stop": GUARDED | {"422"} | ({"503"} if REDIS else set()),
     }
 if EXPORTS:
     from streaming_api.streaming.exports.routes import FORMATS
@@ -95,9 +104,8 @@ def operations(app: FastAPI) -> Iterator[tuple[str, dict[str, Any]]]:
 
 def errors(operation: dict[str, Any]) -> dict[str, Any]:
     """Return the documented errors of an operation by status."""
-    return {
-        status: response for status, response in operation["responses"].items() if status >= "400"
-    }
+    responses: dict[str, Any] = operation["responses"]
+    return {status: response for status, response in responses.items() if status[0] in "45"}
 
 
 def test_version_is_the_first_with_streams(api: FastAPI) -> None:
@@ -224,7 +232,11 @@ if TOKENS:
             ({}, set()),
             (
                 {"api_tokens": '{"secret": []}'},
-                {name for name, statuses in ERRORS.items() if "401" in statuses},
+                {
+                    name
+                    for name, statuses in ERRORS.items()
+                    if "401" in statuses or name.partition(" ")[2].startswith("/v1/")
+                },
             ),
         ],
         indirect=["settings"],
@@ -233,3 +245,14 @@ if TOKENS:
         documented = {name for name, operation in operations(app) if "security" in operation}
 
         assert documented == expected
+
+
+if OPENAI:
+
+    def test_errors_of_openai_are_documented_in_their_shape(app: FastAPI) -> None:
+        for path in ("/v1/models", "/v1/chat/completions"):
+            (operation,) = app.openapi()["paths"][path].values()
+
+            content = operation["responses"]["default"]["content"]
+            schema = {"$ref": "#/components/schemas/ErrorBody"}
+            assert content == {"application/json": {"schema": schema}}

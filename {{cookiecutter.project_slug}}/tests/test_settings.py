@@ -21,6 +21,9 @@ INVALID = [
 #{% if cookiecutter.__uses.sse %}
     ("EVENT_HISTORY", "-1"),
 #{% endif %}
+#{% if cookiecutter.__uses.chat %}
+    ("MODEL_FAILS_AFTER", "-1"),
+#{% endif %}
 #{% if cookiecutter.__uses.postgresql %}
     ("MAX_EXPORTS", "0"),
 #{% endif %}
@@ -28,13 +31,16 @@ INVALID = [
     ("CSV_ESCAPE_FORMULAS", "perhaps"),
 #{% endif %}
 ]
-#{% if cookiecutter.__uses.exports or cookiecutter.__uses.redis or cookiecutter.__uses.tokens %}
+#{% if cookiecutter.__uses.exports or cookiecutter.__uses.redis or cookiecutter.__uses.tokens or cookiecutter.__uses.chat %}
 INVALID_SECRETS = [
 #{% if cookiecutter.__uses.exports %}
     ("DATABASE_URL", "mysql://me:hunter2@127.0.0.1/data"),
 #{% endif %}
 #{% if cookiecutter.__uses.redis %}
     ("REDIS_URL", "redis://me:hunter2@127.0.0.1:first"),
+#{% endif %}
+#{% if cookiecutter.__uses.chat %}
+    ("MODEL_URL", "me:hunter2@models"),
 #{% endif %}
 #{% if cookiecutter.__uses.tokens %}
     ("API_TOKENS", '{"hunter2": ["everything"]}'),

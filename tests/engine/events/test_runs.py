@@ -18,7 +18,7 @@ from streaming_api.streaming.events.broker import EARLIEST, Broker
 from streaming_api.streaming.events.runs import BUFFER, Run, Runs
 from streaming_api.streaming.events.wire import DONE, STREAM_ERROR, Event
 
-from ..variant import REQUEST_ID
+from ..variant import REDIS, REQUEST_ID
 from .conftest import MakeRuns
 from .subscriptions import TIMEOUT, next_events
 
@@ -499,6 +499,24 @@ async def test_same_key_with_another_body_is_unprocessable(runs: Runs) -> None:
     await runs.start(count_to_three, "ada", key="k", body="{}")
 
     assert (await refused(runs.start(count_to_three, "ada", key="k", body="[]")))[0] == 422
+
+
+async def test_newest_run_with_a_name_is_found(make_runs: MakeRuns) -> None:
+    one, other = await make_runs(), await make_runs()
+    first = await one.start(Recorder(), "ada", name="chat 1")
+    assert await one.find_named("chat 2") is None
+
+    second = await one.start(Recorder(), "ada", name="chat 1")
+    third = await other.start(Recorder(), "bob", name="chat 2")
+    await one.stop(first.id)
+
+    found = await one.find_named("chat 1")
+    assert found
+    assert (found.id, found.status) == (second.id, "running")
+    if REDIS:
+        found = await one.find_named("chat 2")
+        assert found
+        assert found.id == third.id
 
 
 async def test_keys_belong_to_their_callers(runs: Runs) -> None:

@@ -23,10 +23,14 @@ from starlette.middleware.cors import CORSMiddleware
 #{% endif %}
 from starlette.middleware.errors import ServerErrorMiddleware
 
-#{% if cookiecutter.__uses.console and cookiecutter.__uses.sse %}
+#{% if cookiecutter.__uses.console and cookiecutter.__uses.chat %}
+from . import __version__, console, events, model, runs
+#{% elif cookiecutter.__uses.console and cookiecutter.__uses.sse %}
 from . import __version__, console, events, runs
 #{% elif cookiecutter.__uses.console %}
 from . import __version__, console
+#{% elif cookiecutter.__uses.chat %}
+from . import __version__, events, model, runs
 #{% elif cookiecutter.__uses.sse %}
 from . import __version__, events, runs
 #{% else %}
@@ -49,6 +53,11 @@ from .streaming.access.authentication import router as session_routes
 from .streaming.access.dependencies import PUBLIC
 #{% endif %}
 from .streaming.access.hosts import HostMiddleware
+#{% endif %}
+#{% if cookiecutter.__uses.openai %}
+from .streaming.chat.openai import install_openai
+#{% elif cookiecutter.__uses.ai_sdk %}
+from .streaming.chat.ai_sdk import chat_routes
 #{% endif %}
 #{% if cookiecutter.__uses.sse %}
 from .streaming.events.fanout import Fanout
@@ -197,6 +206,11 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.include_router(event_routes, dependencies=[Depends(events.check_followed_topics)])
     app.include_router(events.router)
     app.include_router(run_routes(runs.RunRequest, runs.run))
+#{% if cookiecutter.__uses.openai %}
+    install_openai(app, model.answer)
+#{% elif cookiecutter.__uses.ai_sdk %}
+    app.include_router(chat_routes(model.answer))
+#{% endif %}
 #{% endif %}
     app.state.health_check = HealthCheck(checks)
     app.include_router(health_routes)

@@ -2,7 +2,11 @@
 
 from typing import Annotated, Literal
 
+#{% if cookiecutter.__uses.chat %}
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError
+#{% else %}
 from pydantic import BeforeValidator, Field, ValidationError
+#{% endif %}
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 #{% if cookiecutter.__uses.tokens %}
@@ -16,6 +20,9 @@ from .streaming.settings import (
 #{% endif %}
 #{% if cookiecutter.__uses.tokens %}
     HostNames,
+#{% endif %}
+#{% if cookiecutter.__uses.chat %}
+    ModelURL,
 #{% endif %}
 #{% if cookiecutter.__uses.origins %}
     Origins,
@@ -127,6 +134,23 @@ class Settings(BaseSettings):
 #{% if cookiecutter.__uses.redis %}
     redis_url: RedisURL = "redis://127.0.0.1:6379/0"
 #{% endif %}
+#{% endif %}
+#{% if cookiecutter.__uses.chat %}
+
+    model_url: ModelURL = ""
+    """Base URL of an OpenAI-compatible server; empty: an echo that works offline."""
+    model_name: str = "echo"
+    """Name of the model, for clients and for the server."""
+    model_api_key: SecretStr = SecretStr("")
+    """Key that the server is sent."""
+    model_timeout_seconds: Seconds = 60
+    """Time for which the server may be silent."""
+    model_pace_seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.05
+    """Time before each word of the echo."""
+    model_fails_after: Annotated[int, Field(ge=0)] = 0
+    """Number of words after which the echo fails, to try this; 0: it does not."""
+    max_chat_bytes: Annotated[int, Field(ge=1)] = 4 * 1024 * 1024
+    """Maximum size of a request with a conversation."""
 #{% endif %}
 #{% if cookiecutter.__uses.sqlite %}
 

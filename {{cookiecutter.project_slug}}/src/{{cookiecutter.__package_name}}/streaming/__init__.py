@@ -10,6 +10,11 @@ from .access.dependencies import Caller as Caller
 from .access.dependencies import requires as requires
 from .access.tokens import Scope as Scope
 #{% endif %}
+#{% if cookiecutter.__uses.chat %}
+from .chat.answers import Part as Part
+from .chat.answers import text_of as text_of
+from .chat.upstream import ask_server as ask_server
+#{% endif %}
 #{% if cookiecutter.__uses.sse %}
 from .events.broker import EARLIEST as EARLIEST
 from .events.broker import TopicFinished as TopicFinished

@@ -10,6 +10,9 @@ from contextlib import suppress
 from pathlib import Path
 #{% endif %}
 from typing import Annotated, Any, NoReturn
+#{% if cookiecutter.__uses.chat %}
+from urllib.parse import urlsplit
+#{% endif %}
 
 #{% if cookiecutter.__uses.tokens %}
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
@@ -88,6 +91,19 @@ def validate_redis_url(url: str) -> str:
 
 
 RedisURL = Annotated[str, AfterValidator(validate_redis_url)]
+#{% endif %}
+#{% if cookiecutter.__uses.chat %}
+
+
+def validate_model_url(url: str) -> str:
+    """Return `url`, which may be empty. Raises `ValueError`."""
+    parsed = urlsplit(url)
+    if url and not (parsed.scheme in ("http", "https") and parsed.hostname):
+        raise ValueError("expected a URL like https://models.example.com/v1")
+    return url
+
+
+ModelURL = Annotated[str, AfterValidator(validate_model_url)]
 #{% endif %}
 #{% if cookiecutter.__uses.origins %}
 

@@ -205,9 +205,9 @@ class MemoryRuns(Runs):
         self._evict()
         return self._runs.get(id)
 
-    async def _claim(self, run: Run, *, create: bool) -> Run | None:
+    async def _claim(self, run: Run, *, create: bool, replace: bool = False) -> Run | None:
         self._evict()
-        known = self._keys.get(run.key)
+        known = None if replace else self._keys.get(run.key)
         if create and not known:
             self._runs[run.id] = run
             if run.key:
@@ -226,7 +226,8 @@ class MemoryRuns(Runs):
         while self._ended and (len(self._ended) > MAX_ENDED or self._ended[0][0] < expired):
             _, run = self._ended.popleft()
             del self._runs[run.id]
-            self._keys.pop(run.key, None)
+            if self._keys.get(run.key) is run:
+                del self._keys[run.key]
 
 
 def open_broker(settings: object) -> Broker:

@@ -50,12 +50,12 @@ class RedisRuns(Runs):
             fields: Any = await redis.hgetall(RUN + id)
         return to_run(fields)
 
-    async def _claim(self, run: Run, *, create: bool) -> Run | None:
+    async def _claim(self, run: Run, *, create: bool, replace: bool = False) -> Run | None:
         fields = [each for field in asdict(run).items() for each in field]
         keys = [LEASES, RUN + run.id, RUN_KEY + run.key]
-        known = await self._call(
-            "start_run", keys, RUN, run.id, LEASE_MILLISECONDS, int(create), *fields
-        )
+        flags = int(create), int(replace)
+        values = RUN, run.id, LEASE_MILLISECONDS, *flags, *fields
+        known = await self._call("start_run", keys, *values)
         return to_run(fields_of(known))
 
     async def _decide(self, id: str, status: RunStatus) -> RunStatus | None:

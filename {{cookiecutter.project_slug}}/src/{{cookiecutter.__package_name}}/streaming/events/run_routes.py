@@ -97,20 +97,16 @@ def run_routes(request_type: type[R], run: Callable[[R, str], AsyncIterator[Any]
         """
         accept = request.headers.get("accept", "")
         streams = EVENTS in accept and "application/json" not in accept
-        address = request.client.host if request.client else UNKNOWN
         if streams:
 #{% if cookiecutter.__uses.tokens %}
             await Requires(Scope.EVENTS)(request, None, None)
 #{% endif %}
             # A stream that is not admitted must not leave a run behind.
+            address = request.client.host if request.client else UNKNOWN
             with request.app.state.streams.admit(address, endless=True):
                 pass
         runs: Runs = request.app.state.runs
-#{% if cookiecutter.__uses.tokens %}
-        caller = request.user.id or network_of(address)
-#{% else %}
-        caller = network_of(address)
-#{% endif %}
+        caller = caller_of(request)
         given = cast(R, body)
         json = given.model_dump_json()
         started = await runs.start(partial(run, given), caller, key=idempotency_key, body=json)
@@ -151,3 +147,14 @@ def run_routes(request_type: type[R], run: Callable[[R, str], AsyncIterator[Any]
             raise HTTPException(404, "There is no such run.")
 
     return router
+
+
+def caller_of(request: Request) -> str:
+#{% if cookiecutter.__uses.tokens %}
+    """Return the hash of the caller's token, or its network: its runs are limited."""
+    caller: str = request.user.id
+    return caller or network_of(request.client.host if request.client else UNKNOWN)
+#{% else %}
+    """Return the network of the caller: its runs are limited."""
+    return network_of(request.client.host if request.client else UNKNOWN)
+#{% endif %}

@@ -77,18 +77,26 @@ class Runs(ABC):
         await asyncio.gather(*self._tasks)
 
     async def start(
-        self, work: Callable[[str], Any], caller: str, *, key: str = "", body: str = ""
+        self,
+        work: Callable[[str], Any],
+        caller: str,
+        *,
+        key: str = "",
+        body: str = "",
+        name: str = "",
     ) -> Run:
         """Start a run, and return it; or return the run that `caller` has started with `key`.
 
-        What `work(topic)` yields is published to the topic. Raises `HTTPException`: 422 if that run
-        has another body, 429 or 503 if there are too many runs.
+        What `work(topic)` yields is published to the topic. `find_named` returns the newest run
+        with `name`, which replaces a key. Raises `HTTPException`: 422 if the run with `key` has
+        another body, 429 or 503 if there are too many runs.
         """
         refusal = self._refusal(caller)
-        run = Run(str(uuid4()), key and f"{caller} {key}", sha256(body.encode()).hexdigest())
+        digest = sha256(body.encode()).hexdigest()
+        run = Run(str(uuid4()), name or (key and f"{caller} {key}"), digest)
         self._callers[run.id] = caller
         try:
-            known = await self._claim(run, create=refusal is None)
+            known = await self._claim(run, create=refusal is None, replace=bool(name))
         finally:
             del self._callers[run.id]
         if known:
@@ -116,9 +124,16 @@ class Runs(ABC):
     async def find(self, id: str) -> Run | None:
         """Return a run, unless it ended more than `retention` seconds ago."""
 
+    async def find_named(self, name: str) -> Run | None:
+        """Return the newest run with `name`."""
+        return await self._claim(Run("", name), create=False)
+
     @abstractmethod
-    async def _claim(self, run: Run, *, create: bool) -> Run | None:
-        """Return the run with the key of `run`; if there is none and `create`, store `run`."""
+    async def _claim(self, run: Run, *, create: bool, replace: bool = False) -> Run | None:
+        """Return the run with the key of `run`; if there is none and `create`, store `run`.
+
+        With `replace` a run with the key does not count.
+        """
 
     @abstractmethod
     async def _decide(self, id: str, status: RunStatus) -> RunStatus | None:
