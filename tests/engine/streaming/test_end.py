@@ -290,13 +290,50 @@ async def test_response_that_overrides_send_body_needs_no_chunks(end_log: EndLog
 
 
 class WithTaskResponse(FileResponse):
-    """A stream with a background task, which would run after a disconnect too."""
+    """A stream with a background task."""
+
+    ran = False
 
     def __init__(self, chunks: AsyncGenerator[Chunk, None]) -> None:
         super().__init__(chunks)
-        self.background = BackgroundTask(pytest.fail)
+        self.background = BackgroundTask(self.run)
+
+    async def run(self) -> None:
+        type(self).ran = True
 
 
-async def test_stream_runs_no_background_task() -> None:
-    async with exchange(application(two_chunks, WithTaskResponse)) as request:
+@pytest.fixture
+def with_task() -> type[WithTaskResponse]:
+    """A class of streams which records whether its background task ran."""
+    return type("Recorded", (WithTaskResponse,), {})
+
+
+async def test_background_task_runs_after_complete_stream(
+    with_task: type[WithTaskResponse],
+) -> None:
+    async with exchange(application(two_chunks, with_task)) as request:
+        await request.start()
+        assert not with_task.ran
+
         assert await request.body() == b"one\ntwo\nthree\n"
+    assert with_task.ran
+
+
+async def test_background_task_does_not_run_after_disconnect(
+    with_task: type[WithTaskResponse],
+) -> None:
+    async with exchange(application(wait_after_chunk, with_task)) as request:
+        await first_chunk(request)
+        request.disconnect()
+        await request.response
+    assert not with_task.ran
+
+
+async def test_background_task_does_not_run_after_failure(
+    with_task: type[WithTaskResponse],
+) -> None:
+    async with exchange(application(fail_after_chunk, with_task)) as request:
+        await first_chunk(request)
+        with pytest.raises(OSError, match="the database is gone"):
+            await request.response
+    assert not with_task.ran

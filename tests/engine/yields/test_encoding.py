@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from types import SimpleNamespace
-from typing import Any, NotRequired
+from typing import Annotated, Any, NotRequired
 
 import pytest
 from fastapi.testclient import TestClient
@@ -219,6 +219,7 @@ if SSE:
     from fastapi.sse import ServerSentEvent
 
     EVENTS = next(each for each in FORMATS if not each.is_file)
+    TICK = {"$ref": "#/components/schemas/Tick"}
 
     @pytest.mark.parametrize(
         ("event", "text"),
@@ -265,9 +266,18 @@ if SSE:
     async def only_events() -> AsyncIterator[ServerSentEvent]:
         yield ServerSentEvent(data="one")
 
+    async def annotated() -> AsyncIterator[
+        Annotated[Tick | ServerSentEvent, Field(description="A tick.")]
+    ]:
+        yield ServerSentEvent(data="one")
+
     @pytest.mark.parametrize(
         ("endpoint", "schema"),
-        [(both, {"$ref": "#/components/schemas/Tick"}), (only_events, {})],
+        [
+            (both, TICK),
+            (only_events, {}),
+            (annotated, TICK | {"description": "A tick."}),
+        ],
     )
     def test_data_of_events_is_documented(endpoint: Any, schema: Any) -> None:
         document = application(endpoint, EVENTS).openapi()

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import pytest
-from fastapi import APIRouter, Depends, FastAPI, HTTPException, Request
+from fastapi import APIRouter, BackgroundTasks, Depends, FastAPI, HTTPException, Request
 from fastapi.responses import JSONResponse
 from fastapi.testclient import TestClient
 
@@ -68,6 +68,20 @@ def broken_in_thread() -> Iterator[Tick]:
 
 async def invalid() -> AsyncIterator[Tick]:
     yield "invalid"  # type: ignore[misc]
+
+
+async def test_background_tasks_run_after_complete_stream(format: Format) -> None:
+    done: list[int] = []
+
+    async def endpoint(tasks: BackgroundTasks) -> AsyncIterator[Tick]:
+        tasks.add_task(done.append, 1)
+        yield Tick(n=0)
+        assert not done
+
+    async with exchange(application(endpoint, format)) as request:
+        await request.start()
+        assert format.read((await request.body()).decode()) == [0]
+    assert done == [1]
 
 
 async def test_complete_stream_is_logged_with_its_path(format: Format, end_log: EndLog) -> None:

@@ -38,7 +38,8 @@ class StreamResponse(Response):
 
     The first chunk is generated before the headers are sent; a failure up to there is a 503. After
     that a stream ends in order or the transfer fails, but is never truncated silently. The end is
-    logged with its reason. A subclass that has no chunks overrides `send_body`.
+    logged with its reason. Background tasks run after a complete stream only. A subclass that has
+    no chunks overrides `send_body`.
     """
 
     items_name = "items"
@@ -85,6 +86,8 @@ class StreamResponse(Response):
             finally:
                 self._log_end(scope, stream)
             await self._close(stream, receive, send)
+        if stream.reason is Reason.COMPLETE and self.background:
+            await self.background()
         if (failure := stream.failure) and (stack := scope.get("fastapi_inner_astack")):
             # Dependencies that `yield` would take the stream for complete. It has been logged.
             await stack.pop_all().__aexit__(type(failure), failure, failure.__traceback__)

@@ -45,7 +45,7 @@ class StreamRoute(APIRoute):
     A query parameter with one value must not be sent twice: servers differ in which they use.
 
     A path operation that yields streams items of the annotated type in the format of its
-    `response_class`; its background tasks do not run. Raises `ValueError` for one that cannot.
+    `response_class`. Raises `ValueError` for one that cannot.
     """
 
     def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:

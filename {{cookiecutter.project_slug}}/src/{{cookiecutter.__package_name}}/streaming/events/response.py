@@ -35,15 +35,24 @@ RETRY_MILLISECONDS = 2000
 ANY: TypeAdapter[Any] = TypeAdapter(Any)
 
 
+def without_events(annotation: Any) -> Any:
+    """Return a type without `ServerSentEvent`: `Item | ServerSentEvent` → `Item`."""
+    if annotation is ServerSentEvent:
+        return Any
+    arguments = get_args(annotation)
+    if get_origin(annotation) is Annotated:
+        return Annotated[without_events(arguments[0]), *arguments[1:]]
+    if get_origin(annotation) in (Union, UnionType):
+        types = tuple(each for each in arguments if each is not ServerSentEvent)
+        return Union[types]  # noqa: UP007
+    return annotation
+
+
 class EventItems(ItemFormat):
     """Items as the data of events; a `ServerSentEvent` has its own fields."""
 
     def __init__(self, annotation: Any, **options: Any) -> None:
-        if get_origin(annotation) in (Union, UnionType):
-            types = [each for each in get_args(annotation) if each is not ServerSentEvent]
-            annotation = Union[tuple(types)]  # noqa: UP007
-        elif annotation is ServerSentEvent:
-            annotation = Any
+        annotation = without_events(annotation)
         super().__init__(annotation, **options)
         self.documented = Annotated[annotation, EventSchema()]
 
