@@ -63,7 +63,7 @@ def test_stream_is_neither_cached_nor_buffered(client: TestClient, method: str) 
         headers = response.headers
 
     assert headers["content-type"].startswith("text/event-stream")
-    assert headers["cache-control"] == "no-cache"
+    assert headers["cache-control"] == "no-cache, no-transform"
     assert headers["x-accel-buffering"] == "no"
 
 

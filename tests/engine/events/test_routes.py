@@ -80,7 +80,7 @@ def test_stream_is_not_cached_buffered_or_compressed(client: TestClient, method:
     with client.stream(method, "/events/test", headers=headers) as response:
         assert response.status_code == 200
         assert response.headers["content-type"].split(";")[0] == "text/event-stream"
-        assert response.headers["cache-control"] == "no-cache"
+        assert response.headers["cache-control"] == "no-cache, no-transform"
         assert response.headers["x-accel-buffering"] == "no"
         assert "content-encoding" not in response.headers
         assert "content-length" not in response.headers

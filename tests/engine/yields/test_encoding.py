@@ -291,7 +291,7 @@ if SSE:
         response = TestClient(application(both, EVENTS)).get("/stream")
 
         assert response.text == 'data: {"n":1}\n\nevent: text\ndata: "two"\n\n'
-        assert response.headers["cache-control"] == "no-cache"
+        assert response.headers["cache-control"] == "no-cache, no-transform"
 
     def test_topics_have_a_response_of_their_own() -> None:
         from streaming_api.streaming.events.response import TopicStreamResponse

@@ -323,7 +323,7 @@ if SSE:
         async with exchange(app) as request:
             status, headers = await request.start()
             assert status == 200
-            assert headers["cache-control"] == "no-cache"
+            assert headers["cache-control"] == "no-cache, no-transform"
             for _ in range(3):
                 assert await request.chunk() == b": heartbeat\n\n"
             continues.set()

@@ -113,7 +113,9 @@ class EventStreamResponse(ItemsResponse):
         headers: Mapping[str, str] | None = None,
         status_code: int = 200,
     ) -> None:
-        super().__init__(chunks, {"Cache-Control": "no-cache", **(headers or {})}, status_code)
+        # A proxy that compresses holds the first events back.
+        cache = {"Cache-Control": "no-cache, no-transform"}
+        super().__init__(chunks, {**cache, **(headers or {})}, status_code)
 
     def closing(self, reason: Reason | None) -> bytes | None:
         """Return what failed; a client that is too slow is cut off."""
