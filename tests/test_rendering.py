@@ -1,5 +1,6 @@
 """Every variant as rendered: files, syntax, style, dependencies and words."""
 
+import ast
 import json
 import re
 import tomllib
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 from jinja2 import Environment, StrictUndefined
+from packaging.requirements import Requirement
 
 import pre_gen_project
 from support.answers import (
@@ -23,6 +25,7 @@ from support.answers import (
     uses,
     variants,
 )
+from support.names import imports
 from support.project import Bake, Project, Render
 from support.static import (
     distributions,
@@ -49,6 +52,9 @@ PARSERS: dict[str, Callable[[str], object]] = {
     ".yml": yaml.safe_load,
     ".py": lambda text: compile(text, "", "exec"),
 }
+
+ONE_SYSTEM = {"fcntl", "grp", "msvcrt", "pty", "pwd", "resource", "termios", "tty", "winreg"}
+"""Modules of Python that not every system has: `import` of one in a function is no obstacle."""
 
 SETTING_OF = {"pytest-xdist": "numprocesses"}
 """Tools that are used through a setting instead of by name."""
@@ -226,6 +232,27 @@ def test_imports_match_the_dependencies(render: Render, answers: Answers) -> Non
         word = SETTING_OF.get(tool, tool.removeprefix("pytest-"))
         declared = tool not in SETTING_OF
         assert len(re.findall(rf"\b{re.escape(word)}\b", configuration)) > declared, tool
+
+
+@every_variant
+def test_imports_at_the_start_exist_on_every_system(render: Render, answers: Answers) -> None:
+    project = render(answers)
+
+    for path, text in texts(project).items():
+        if path.endswith(".py"):
+            body = ast.parse(text).body
+            first = [each for each in body if isinstance(each, ast.Import | ast.ImportFrom)]
+            assert not ONE_SYSTEM & set(imports(first)), path
+
+
+def test_zstandard_is_installed_where_python_lacks_it(render: Render) -> None:
+    listed = [*map(Requirement, render(DEFAULT).pyproject["dependency-groups"]["dev"])]
+
+    (zstandard,) = (each for each in listed if each.name == "zstandard")
+
+    assert zstandard.marker
+    for python, is_needed in [("3.11", True), ("3.13", True), ("3.14", False), ("3.15", False)]:
+        assert zstandard.marker.evaluate({"python_version": python}) is is_needed
 
 
 @every_variant

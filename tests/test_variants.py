@@ -42,6 +42,18 @@ print(*packages_distributions(), *(each.name for each in distributions()))
 """A program that prints the names of all installed modules and distributions."""
 
 
+SHELL = {
+    "ALL_PROXY": "http://127.0.0.1:9",
+    "HOST": "192.0.2.1",
+    "LC_ALL": "C",
+    "PORT": "1",
+    "PYTHONCOERCECLOCALE": "0",
+    "TERM": "dumb",
+    "WEB_CONCURRENCY": "4",
+    "http_proxy": "http://127.0.0.1:9",
+}
+"""An environment that the tests of a project must not depend on."""
+
 ENGINE_FACTORS = {"sse", "ndjson", "csv", "database", "event_broker", "auth", "client"}
 """The answers that change the engine most."""
 
@@ -149,7 +161,8 @@ def test_documented_commands_end_in_passing_tests(tmp_path: Path, answers: Answe
         cwd=work,
         env=env,
     )
-    report = succeed(uv, "run", "pytest", cwd=work / "streaming-api", env=env)
+    succeed(uv, "sync", cwd=work / "streaming-api", env=env)
+    report = succeed(uv, "run", "pytest", cwd=work / "streaming-api", env=env | SHELL)
 
     assert " passed" in report
     assert " failed" not in report

@@ -21,6 +21,7 @@ NEEDS = {
     "events/test_memory_runs.py": variant.MEMORY,
     "events/test_redis.py": variant.REDIS,
     "events/test_redis_runs.py": variant.REDIS,
+    "events/test_redis_server.py": variant.REDIS,
     "exports": variant.EXPORTS,
     "exports/test_compression.py": variant.COMPRESSION,
     "exports/test_csv.py": variant.CSV,

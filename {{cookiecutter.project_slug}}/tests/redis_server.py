@@ -76,20 +76,22 @@ def redis_server(clean_environment: None) -> Iterator[str]:
 
     Empty if there is no server; tests that need none run.
     """
-    database: AbstractContextManager[str]
-    if GIVEN_URL:
-        database = unused_database(GIVEN_URL)
-    elif find_program():
-        database = private_database()
-    elif responds(DEFAULT_URL):
-        database = unused_database(DEFAULT_URL)
-    elif os.environ.get("CI"):
-        pytest.fail(NO_REDIS)
-    else:
-        database = nullcontext("")
-    with database as url, pytest.MonkeyPatch.context() as monkeypatch:
+    with open_database() as url, pytest.MonkeyPatch.context() as monkeypatch:
         monkeypatch.setenv("REDIS_URL", url or "redis://127.0.0.1:1")
         yield url
+
+
+def open_database() -> AbstractContextManager[str]:
+    """Return the database of the tests: that of a given, a private or a running server."""
+    if GIVEN_URL:
+        return unused_database(GIVEN_URL)
+    if find_program():
+        return private_database()
+    if responds(DEFAULT_URL):
+        return unused_database(DEFAULT_URL)
+    if os.environ.get("CI"):
+        pytest.fail(NO_REDIS)
+    return nullcontext("")
 
 
 def find_program() -> str | None:

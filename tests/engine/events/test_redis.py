@@ -29,6 +29,7 @@ from streaming_api.streaming.events.redis import (
     MAX_CONNECTIONS,
     PREFIX,
     RECENT,
+    REPLAY_CONNECTIONS,
     EventsLost,
     RedisBroker,
     life_of,
@@ -468,6 +469,31 @@ async def test_backlog_of_a_reader_is_read_in_pages(
 
         received = await take(subscription, 200)
     assert [event.id for event in received] == ids[:100] + ids[200:]
+
+
+async def test_slow_replays_delay_no_publishing(
+    make_broker: MakeBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "TIMEOUT_SECONDS", 1.0)
+    broker = make_broker()
+    assert isinstance(broker, RedisBroker)
+    await publish(broker, "a", 1)
+    pool: Any = broker._connect().replays.connection_pool
+    occupied = [await pool.get_connection() for _ in range(REPLAY_CONNECTIONS)]
+
+    async def resume() -> list[int]:
+        async with broker.subscribe(["a"], EARLIEST) as subscription:
+            return numbers(await take(subscription, 1))
+
+    resumed = [asyncio.create_task(resume()) for _ in range(10)]
+    await publish(broker, "b", *range(20))
+    await broker.ping()
+    waiting = [task for task in resumed if not task.done()]
+    for connection in occupied:
+        await pool.release(connection)
+
+    assert len(waiting) == 10
+    assert await asyncio.gather(*resumed) == [[1]] * 10
 
 
 async def ping_repeatedly(broker: RedisBroker) -> None:

@@ -6,7 +6,7 @@ import sys
 import threading
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Generator, Sequence
-from contextlib import aclosing, suppress
+from contextlib import AbstractAsyncContextManager, aclosing, suppress
 from contextvars import ContextVar
 from time import monotonic
 from typing import Any
@@ -409,6 +409,29 @@ async def test_generator_is_closed_in_its_own_task(waits: bool) -> None:
     assert source.ended_in is not asyncio.current_task()
     assert source.markers == ["of the request", "of the generator"]
     assert marker.get() == "of the request"
+
+
+@pytest.mark.parametrize("open_group", [anyio.create_task_group, asyncio.TaskGroup])
+async def test_generator_that_yields_in_task_group_is_closed(
+    open_group: Callable[[], AbstractAsyncContextManager[Any]],
+) -> None:
+    ended: list[str] = []
+
+    async def items() -> AsyncGenerator[Any, None]:
+        try:
+            async with open_group():
+                for n in range(10**9):
+                    yield n
+        finally:
+            with anyio.CancelScope(shield=True):
+                await asyncio.sleep(0)
+            ended.append("cleaned up")
+
+    async with asyncio.timeout(10), aclosing(encoded(items(), encode)) as chunks:
+        await anext(chunks)
+        await asyncio.sleep(0.001)
+
+    assert ended == ["cleaned up"]
 
 
 async def test_generator_is_closed_in_its_own_thread() -> None:
