@@ -43,6 +43,8 @@ def exports(project: Project, log: Path, redis_url: str, **settings: Any) -> dic
     with served(project, log, REDIS_URL=redis_url, **settings) as url:
         assert httpx.get(f"{url}/health").status_code == 200
         responses = {path: httpx.get(url + path) for path in PATHS}
+        # Now it may have a connection of an export.
+        assert httpx.get(f"{url}/health").status_code == 200
     assert {each.status_code for each in responses.values()} == {200}
     return {path: each.text for path, each in responses.items()}
 

@@ -84,6 +84,17 @@ def test_settings_of_an_export_end_with_it(database: Database) -> None:
         assert connection.scalar(select(func.current_setting("intervalstyle"))) == before
 
 
+def test_connection_is_as_read_only_after_an_export(settings: Settings) -> None:
+    url = with_query(settings, options="-c default_transaction_read_only=on")
+    database = open_database(url)
+
+    fetch(database, select(sa.literal(1)))
+
+    with database.engine.connect() as connection:
+        assert connection.scalar(select(func.current_setting("transaction_read_only"))) == "on"
+    database.close()
+
+
 def test_export_cannot_write(database: Database) -> None:
     sequence = func.pg_get_serial_sequence(notes.name, "id")
 

@@ -53,11 +53,11 @@ class PostgreSQL(Database):
         defaults = {name: value for name, value in CONNECTION.items() if name not in given}
         engine = sa.create_engine(url, max_overflow=-1, pool_pre_ping=True, connect_args=defaults)
         super().__init__(engine, metadata, samples, readers=4)
-        # One read-only snapshot for a whole export.
-        self._reading = engine.execution_options(
-            isolation_level="REPEATABLE READ", postgresql_readonly=True
-        )
+        # One snapshot for a whole export.
+        self._reading = engine.execution_options(isolation_level="REPEATABLE READ")
         self._begin = (
+            # SQLAlchemy's option would leave the connection read-write, which a standby rejects.
+            "SET TRANSACTION READ ONLY;"
             # Values are read as text in these forms.
             "SET LOCAL timezone = 'UTC'; SET LOCAL datestyle = 'ISO';"
             "SET LOCAL intervalstyle = 'iso_8601';"
