@@ -73,6 +73,19 @@ def test_page_names_existing_tests(page: Path) -> None:
     assert names - known == set()
 
 
+def test_pitfalls_are_numbered_and_have_tests() -> None:
+    text = (TEMPLATE / "docs" / "pitfalls.md").read_text(encoding="utf-8")
+
+    rows = re.findall(r"^\| P(\d+) \|(.+)\|$", text, re.MULTILINE)
+
+    assert sorted(int(number) for number, _ in rows) == [*range(1, len(rows) + 1)]
+    assert f"lists {len(rows)} such pitfalls" in README
+    for number, row in rows:
+        *words, tests = row.split(" | ")
+        assert len(words) == 2, number
+        assert re.search(r"`\S+/(test_\w+|conftest)\.py`", tests), number
+
+
 def anchors(page: str) -> set[str]:
     """Return the anchors of the headings of a page, as GitHub makes them."""
     headings = re.findall(r"^#+ (.+)$", page, re.MULTILINE)
