@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -81,12 +82,12 @@ def test_answer_is_resumed_and_stopped_on_another_replica(
 ) -> None:
     project = bake(tmp_path, chat="ai-sdk", ndjson=False, csv=False, event_broker="redis")
     project.run("python", "-c", "")
-    settings = {"REDIS_URL": redis_url, "MODEL_PACE_SECONDS": "0.05"}
+    replica = partial(served, project, REDIS_URL=redis_url, MODEL_PACE_SECONDS="0.05")
     question = {"role": "user", "parts": [{"type": "text", "text": "word " * 1000}]}
 
     with (
-        served(project, tmp_path / "one", **settings) as one,
-        served(project, tmp_path / "two", **settings) as two,
+        replica(tmp_path / "one") as one,
+        replica(tmp_path / "two") as two,
         httpx.Client(timeout=20) as client,
     ):
         body = {"id": "a chat", "messages": [question]}
