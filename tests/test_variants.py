@@ -94,6 +94,12 @@ def servers(answers: Answers, request: pytest.FixtureRequest) -> dict[str, str]:
     return settings
 
 
+@pytest.fixture(scope="session")
+def mypy_cache(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """The setting of a cache that variants share: most of it is of their dependencies."""
+    return {"MYPY_CACHE_DIR": str(tmp_path_factory.mktemp("mypy"))}
+
+
 def check(
     project: Project, settings: dict[str, str], *, own_gate: bool, with_engine: bool = True
 ) -> None:
@@ -126,11 +132,11 @@ def names(project: Project) -> set[str]:
 
 @pytest.mark.parametrize("answers", VARIANTS)
 def test_variant_passes_all_checks(
-    bake: Bake, answers: Answers, request: pytest.FixtureRequest
+    bake: Bake, answers: Answers, mypy_cache: dict[str, str], request: pytest.FixtureRequest
 ) -> None:
     check(
         bake(**answers),
-        servers(answers, request),
+        mypy_cache | servers(answers, request),
         own_gate=name(answers) in RECIPES,
         # "everything" has the same engine, and the client in addition.
         with_engine=name(answers) != "replicas",

@@ -76,7 +76,9 @@ def service(project: Project, tmp_path_factory: pytest.TempPathFactory) -> Itera
     """Run the default project, for tests that do not change it except for topics of their own."""
     # All tests have one address, and a browser closes a stream with a delay.
     folder = tmp_path_factory.mktemp("service")
-    with Restartable(project, folder, MAX_STREAMS_PER_CLIENT="1000").running() as service:
+    with Restartable(
+        project, folder, MAX_STREAMS_PER_CLIENT="1000", SHUTDOWN_GRACE_SECONDS="0.1"
+    ).running() as service:
         service.seed()
         yield service
 

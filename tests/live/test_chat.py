@@ -1,9 +1,13 @@
-"""Chat with clients of others: OpenAI's and the AI SDK's in JavaScript."""
+"""Chat with clients of others: OpenAI's and the AI SDK's in JavaScript; chat with two replicas."""
 
+import json
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
+from typing import Any
 
+import httpx
 import pytest
 
 from support.node import require_packages, run_program
@@ -65,3 +69,38 @@ def test_transport_of_ai_sdk_sends_resumes_and_stops(urls: Urls) -> None:
     assert types("stopped") == ["start", "text-start", "text-end", "abort"]
     assert received["failed"]["text"] == "You asked:"
     assert received["failed"]["errors"] == ["The model failed to answer."]
+
+
+def part_of(line: str) -> Any:  # noqa: ANN401
+    """Return the part of the message on a line of the stream."""
+    data = line.removeprefix("data: ")
+    return json.loads(data) if data.startswith("{") else {"type": data}
+
+
+def test_answer_is_resumed_and_stopped_on_another_replica(
+    bake: Bake, redis_url: str, tmp_path: Path
+) -> None:
+    project = bake(tmp_path, chat="ai-sdk", ndjson=False, csv=False, event_broker="redis")
+    project.run("python", "-c", "")
+    replica = partial(served, project, REDIS_URL=redis_url, MODEL_PACE_SECONDS="0.05")
+    question = {"role": "user", "parts": [{"type": "text", "text": "word " * 1000}]}
+
+    with (
+        replica(tmp_path / "one") as one,
+        replica(tmp_path / "two") as two,
+        httpx.Client(timeout=20) as client,
+    ):
+        body = {"id": "a chat", "messages": [question]}
+        with client.stream("POST", f"{one}/api/chat", json=body) as asked:
+            parts = map(part_of, filter(None, asked.iter_lines()))
+            started = next(parts)
+            with client.stream("GET", f"{two}/api/chat/a%20chat/stream") as resumed:
+                others = map(part_of, filter(None, resumed.iter_lines()))
+                assert next(others) == started
+                assert any(part["type"] == "text-delta" for part in others)
+                assert client.post(f"{two}/api/chat/a%20chat/stop").status_code == 204
+                ends = [[part["type"] for part in each][-3:] for each in (parts, others)]
+        assert client.get(f"{one}/api/chat/a%20chat/stream").status_code == 204
+
+    assert started["type"] == "start"
+    assert ends == [["text-end", "abort", "[DONE]"]] * 2

@@ -23,6 +23,8 @@ LIMITS = {
     # complete in this time; on a busy machine it is requested again.
     "MAX_STREAM_SECONDS": "1",
     "MAX_STREAMS_PER_CLIENT": "10000",
+    # At the end some runs continue.
+    "SHUTDOWN_GRACE_SECONDS": "0.1",
 }
 
 

@@ -19,7 +19,7 @@ import httpx
 import pytest
 
 from support import servers
-from support.answers import DEFAULT, RECIPES, SMALLEST, Answers, uses
+from support.answers import DEFAULT, RECIPES, Answers, uses
 from support.browser import launched
 from support.pages import Block, is_shown, paste, sections
 from support.process import listener, logged
@@ -42,7 +42,6 @@ KEY = "a key of at least thirty-two bytes"
 VARIANTS = {
     "default": DEFAULT,
     "replicas": RECIPES["replicas"],
-    "csv-only": SMALLEST,
     "events-only": RECIPES["events-only"],
 }
 

@@ -456,6 +456,19 @@ async def test_slow_link_is_no_silence(
         await fast.close()
 
 
+async def test_data_without_a_read_is_kept_for_the_next(
+    start_server: Callable[..., RedisServer],
+) -> None:
+    broker = broker_of(start_server())
+    async with broker.connection() as redis:
+        connection: Any = await redis.connection_pool.get_connection()
+        connection._reader.feed_data(b"+early\r\n")
+
+        assert await connection.read_response() == b"early"
+        await redis.connection_pool.release(connection)
+    await broker.close()
+
+
 async def test_backlog_of_a_reader_is_read_in_pages(
     make_broker: MakeBroker, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -18,7 +18,7 @@ from streaming_api.streaming.events.broker import EARLIEST, Broker
 from streaming_api.streaming.events.runs import BUFFER, Run, Runs
 from streaming_api.streaming.events.wire import DONE, STREAM_ERROR, Event
 
-from ..variant import REDIS, REQUEST_ID
+from ..variant import CHAT, REDIS, REQUEST_ID
 from .conftest import MakeRuns
 from .subscriptions import TIMEOUT, next_events
 
@@ -501,6 +501,7 @@ async def test_same_key_with_another_body_is_unprocessable(runs: Runs) -> None:
     assert (await refused(runs.start(count_to_three, "ada", key="k", body="[]")))[0] == 422
 
 
+@pytest.mark.skipif(not CHAT, reason="no chat")
 async def test_newest_run_with_a_name_is_found(make_runs: MakeRuns) -> None:
     one, other = await make_runs(), await make_runs()
     first = await one.start(Recorder(), "ada", name="chat 1")

@@ -1,5 +1,6 @@
 """The routes of exports: names, keys, negotiation, options and documentation."""
 
+from collections.abc import Iterable, Sequence
 from datetime import date
 from typing import Any
 from urllib.parse import quote
@@ -11,11 +12,13 @@ from sqlalchemy import Table
 
 from streaming_api.settings import Settings
 from streaming_api.streaming.exports import routes
+from streaming_api.streaming.exports.export import Export
+from streaming_api.streaming.exports.response import ExportResponse
 from streaming_api.streaming.exports.routes import negotiate
 from streaming_api.streaming.openapi import StreamingAPI
 
 from ..variant import CSV, NDJSON, TOKENS
-from .conftest import SAMPLE_ROWS, Content
+from .conftest import SAMPLE_ROWS, Content, Serve
 from .formats import FORMATS, Format
 from .tables import (
     ROUTES,
@@ -258,6 +261,36 @@ def test_negotiated_head_has_headers_of_get(client: TestClient, format: Format) 
     assert head.content == b""
     for name in ("Content-Type", "Content-Disposition", "Vary"):
         assert head.headers[name] == get.headers[name]
+
+
+class TextEncoder:
+    """Encodes rows as text."""
+
+    header = b"rows:\n"
+
+    def __init__(self, names: Sequence[str]) -> None:
+        pass
+
+    def encode(self, rows: Iterable[Sequence[Any]]) -> bytes:
+        return "".join(f"{row}\n" for row in rows).encode()
+
+
+class TextResponse(ExportResponse):
+    """A format of one's own."""
+
+    media_type = "text/plain"
+    extension = "txt"
+    encoder = TextEncoder
+
+
+def test_own_format_alone_is_exported(serve: Serve) -> None:
+    client = serve(Export(days, formats=[TextResponse]))
+
+    response = client.get("/export/days.txt")
+
+    assert response.text == "rows:\n"
+    assert response.headers["content-type"] == "text/plain; charset=utf-8"
+    assert client.get("/export/days").text == "rows:\n"
 
 
 @needs_csv

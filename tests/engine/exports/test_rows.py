@@ -223,6 +223,20 @@ async def test_failure_before_first_row_returns_connection(rows: Rows, content: 
     assert content.connections == 0
 
 
+async def test_failure_that_is_no_invalid_text_is_raised(
+    rows: Rows, content: Content, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Failing(Lines):
+        def encode(self, rows: Sequence[Sequence[Any]]) -> bytes:
+            raise OSError("no space left for the UTF-8 text")
+
+    with pytest.raises(OSError, match="no space left"):
+        await read(rows.chunks(Failing()))
+
+    assert content.connections == 0
+    assert not caplog.text
+
+
 async def test_export_commits_nothing(rows: Rows, content: Content) -> None:
     commits: list[Any] = []
     event.listen(content.database.engine, "commit", commits.append)

@@ -205,9 +205,15 @@ class MemoryRuns(Runs):
         self._evict()
         return self._runs.get(id)
 
+#{% if cookiecutter.__uses.chat %}
     async def _claim(self, run: Run, *, create: bool, replace: bool = False) -> Run | None:
         self._evict()
         known = None if replace else self._keys.get(run.key)
+#{% else %}
+    async def _claim(self, run: Run, *, create: bool) -> Run | None:
+        self._evict()
+        known = self._keys.get(run.key)
+#{% endif %}
         if create and not known:
             self._runs[run.id] = run
             if run.key:
@@ -226,8 +232,12 @@ class MemoryRuns(Runs):
         while self._ended and (len(self._ended) > MAX_ENDED or self._ended[0][0] < expired):
             _, run = self._ended.popleft()
             del self._runs[run.id]
+#{% if cookiecutter.__uses.chat %}
             if self._keys.get(run.key) is run:
                 del self._keys[run.key]
+#{% else %}
+            self._keys.pop(run.key, None)
+#{% endif %}
 
 
 def open_broker(settings: object) -> Broker:

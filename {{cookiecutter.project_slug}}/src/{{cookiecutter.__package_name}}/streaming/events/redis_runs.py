@@ -50,11 +50,19 @@ class RedisRuns(Runs):
             fields: Any = await redis.hgetall(RUN + id)
         return to_run(fields)
 
+#{% if cookiecutter.__uses.chat %}
     async def _claim(self, run: Run, *, create: bool, replace: bool = False) -> Run | None:
+#{% else %}
+    async def _claim(self, run: Run, *, create: bool) -> Run | None:
+#{% endif %}
         fields = [each for field in asdict(run).items() for each in field]
         keys = [LEASES, RUN + run.id, RUN_KEY + run.key]
+#{% if cookiecutter.__uses.chat %}
         flags = int(create), int(replace)
         values = RUN, run.id, LEASE_MILLISECONDS, *flags, *fields
+#{% else %}
+        values = RUN, run.id, LEASE_MILLISECONDS, int(create), *fields
+#{% endif %}
         known = await self._call("start_run", keys, *values)
         return to_run(fields_of(known))
 

@@ -76,6 +76,7 @@ class Runs(ABC):
             running.stop()
         await asyncio.gather(*self._tasks)
 
+#{% if cookiecutter.__uses.chat %}
     async def start(
         self,
         work: Callable[[str], Any],
@@ -85,18 +86,36 @@ class Runs(ABC):
         body: str = "",
         name: str = "",
     ) -> Run:
+#{% else %}
+    async def start(
+        self, work: Callable[[str], Any], caller: str, *, key: str = "", body: str = ""
+    ) -> Run:
+#{% endif %}
         """Start a run, and return it; or return the run that `caller` has started with `key`.
 
+#{% if cookiecutter.__uses.chat %}
         What `work(topic)` yields is published to the topic. `find_named` returns the newest run
         with `name`, which replaces a key. Raises `HTTPException`: 422 if the run with `key` has
         another body, 429 or 503 if there are too many runs.
+#{% else %}
+        What `work(topic)` yields is published to the topic. Raises `HTTPException`: 422 if that run
+        has another body, 429 or 503 if there are too many runs.
+#{% endif %}
         """
         refusal = self._refusal(caller)
         digest = sha256(body.encode()).hexdigest()
+#{% if cookiecutter.__uses.chat %}
         run = Run(str(uuid4()), name or (key and f"{caller} {key}"), digest)
+#{% else %}
+        run = Run(str(uuid4()), key and f"{caller} {key}", digest)
+#{% endif %}
         self._callers[run.id] = caller
         try:
+#{% if cookiecutter.__uses.chat %}
             known = await self._claim(run, create=refusal is None, replace=bool(name))
+#{% else %}
+            known = await self._claim(run, create=refusal is None)
+#{% endif %}
         finally:
             del self._callers[run.id]
         if known:
@@ -124,6 +143,7 @@ class Runs(ABC):
     async def find(self, id: str) -> Run | None:
         """Return a run, unless it ended more than `retention` seconds ago."""
 
+#{% if cookiecutter.__uses.chat %}
     async def find_named(self, name: str) -> Run | None:
         """Return the newest run with `name`."""
         return await self._claim(Run("", name), create=False)
@@ -134,6 +154,11 @@ class Runs(ABC):
 
         With `replace` a run with the key does not count.
         """
+#{% else %}
+    @abstractmethod
+    async def _claim(self, run: Run, *, create: bool) -> Run | None:
+        """Return the run with the key of `run`; if there is none and `create`, store `run`."""
+#{% endif %}
 
     @abstractmethod
     async def _decide(self, id: str, status: RunStatus) -> RunStatus | None:
