@@ -65,6 +65,7 @@ def test_stream_is_neither_cached_nor_buffered(client: TestClient, method: str) 
     assert headers["content-type"].startswith("text/event-stream")
     assert headers["cache-control"] == "no-cache, no-transform"
     assert headers["x-accel-buffering"] == "no"
+    assert headers["incremental"] == "?1"
 
 
 def test_published_event_is_received(client: TestClient) -> None:

@@ -82,6 +82,7 @@ def test_stream_is_not_cached_buffered_or_compressed(client: TestClient, method:
         assert response.headers["content-type"].split(";")[0] == "text/event-stream"
         assert response.headers["cache-control"] == "no-cache, no-transform"
         assert response.headers["x-accel-buffering"] == "no"
+        assert response.headers["incremental"] == "?1"
         assert "content-encoding" not in response.headers
         assert "content-length" not in response.headers
 

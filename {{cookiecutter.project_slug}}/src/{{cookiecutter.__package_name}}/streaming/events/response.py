@@ -113,9 +113,9 @@ class EventStreamResponse(ItemsResponse):
         headers: Mapping[str, str] | None = None,
         status_code: int = 200,
     ) -> None:
-        # A proxy that compresses holds the first events back.
-        cache = {"Cache-Control": "no-cache, no-transform"}
-        super().__init__(chunks, {**cache, **(headers or {})}, status_code)
+        # Proxies forward events as they come (RFC 10036), and do not compress them.
+        own = {"Cache-Control": "no-cache, no-transform", "Incremental": "?1"}
+        super().__init__(chunks, {**own, **(headers or {})}, status_code)
 
     def closing(self, reason: Reason | None) -> bytes | None:
         """Return what failed; a client that is too slow is cut off."""
