@@ -124,7 +124,7 @@ class Settings(BaseSettings):
     subscriber_buffer: Annotated[int, Field(ge=1)] = 1000
     """Number of events that a slow client can lag behind before it is disconnected."""
     max_event_bytes: Annotated[int, Field(ge=1)] = 256 * 1024
-    """Maximum size of a request body, or of a line of NDJSON to publish."""
+    """Maximum size of a request body, or of a line of a batch to publish."""
     max_topics_per_stream: Annotated[int, Field(ge=1)] = 50
     """Maximum number of topics on a connection."""
     max_runs: Annotated[int, Field(ge=1)] = 1000
