@@ -23,7 +23,7 @@ CLOSE_SECONDS = 1.0
 """Time limit for the last bytes of a stream that ends early, and for its disconnect."""
 LAST_CHUNK = Chunk(b"", 0)
 MAX_PIECE = 256 * 1024
-"""Maximum number of bytes for which a send has its time limit."""
+"""Maximum number of bytes to send within `send_timeout`."""
 SERVER_RECEIVE = "server_receive"
 """The key of a scope for the `receive` of the server."""
 

@@ -29,7 +29,6 @@ from .openapi import item_responses
 from .response import ItemsResponse
 
 PREFIX = "response_model_"
-"""The prefix of the options that serialize items."""
 CONTEXT = "_stream_context"
 """The parameter of a streamed path operation with its request and its response."""
 
