@@ -53,7 +53,8 @@ if EXPORTS:
     PATHS += [f"/export/{name}.{each}" for name in ("items", "users") for each in EXTENSIONS]
     ERRORS |= {f"get {path}": SCOPE_ERRORS | {"422", "429", "503"} for path in PATHS if "." in path}
     ERRORS |= {
-        f"get /export/{name}": SCOPE_ERRORS | {"406", "422", "429", "503"} for name in ("items", "users")
+        f"get /export/{name}": SCOPE_ERRORS | {"406", "422", "429", "503"}
+        for name in ("items", "users")
     }
 
 
