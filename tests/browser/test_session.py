@@ -92,10 +92,10 @@ def test_session_after_a_reload_reads_and_needs_the_token_to_publish(console: Vi
     console.button("Start").click()
 
     expect(outcome).to_have_text(
-        "A session never publishes. Sign out, and sign in again with the token."
+        "A session cannot publish. Sign out, and sign in again with the token."
     )
     expect(console.page.locator("#run .outcome")).to_have_text(
-        "A session never starts runs. Sign out, and sign in again with the token."
+        "A session cannot start runs. Sign out, and sign in again with the token."
     )
     console.button("Sign out", "nav").click()
     sign_in(console, FULL_TOKEN)

@@ -17,7 +17,7 @@ from streaming_api.streaming.openapi import StreamingAPI
 from .variant import AI_SDK, EXPORTS, OPENAI, REDIS, SSE, TOKENS
 
 PROBLEM = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
-GUARDED = {"401", "403"} if TOKENS else set()
+SCOPE_ERRORS = {"401", "403"} if TOKENS else set()
 ERRORS: dict[str, set[str]] = {
     "get /health": {"503"},
     "get /live": set(),
@@ -29,31 +29,32 @@ if TOKENS:
 if SSE:
     PATHS += ["/events/{topic}"]
     ERRORS |= {
-        "get /events/{topic}": GUARDED | {"422", "429", "503"},
-        "post /events/{topic}": GUARDED
+        "get /events/{topic}": SCOPE_ERRORS | {"422", "429", "503"},
+        "post /events/{topic}": SCOPE_ERRORS
         | {"400", "409", "413", "422"}
         | ({"503"} if REDIS else set()),
-        "post /runs": GUARDED | {"400", "413", "422", "429", "503"},
-        "get /runs/{id}": GUARDED | {"404", "422"} | ({"503"} if REDIS else set()),
-        "delete /runs/{id}": GUARDED | {"404", "422"} | ({"503"} if REDIS else set()),
+        "post /runs": SCOPE_ERRORS | {"400", "413", "422", "429", "503"},
+        "get /runs/{id}": SCOPE_ERRORS | {"404", "422"} | ({"503"} if REDIS else set()),
+        "delete /runs/{id}": SCOPE_ERRORS | {"404", "422"} | ({"503"} if REDIS else set()),
     }
 if OPENAI:
     # Its errors are documented for all statuses at once.
     ERRORS |= {"get /v1/models": set(), "post /v1/chat/completions": set()}
 if AI_SDK:
     ERRORS |= {
-        "post /api/chat": GUARDED | {"400", "413", "422", "429", "503"},
-        "get /api/chat/{id}/stream": GUARDED | {"422", "429", "503"},
-        "post /api/chat/{id}/stop": GUARDED | {"422"} | ({"503"} if REDIS else set()),
+        "post /api/chat": SCOPE_ERRORS | {"400", "413", "422", "429", "503"},
+        "get /api/chat/{id}/stream": SCOPE_ERRORS | {"422", "429", "503"},
+        "post /api/chat/{id}/stop": SCOPE_ERRORS | {"422"} | ({"503"} if REDIS else set()),
     }
 if EXPORTS:
     from streaming_api.streaming.exports.routes import FORMATS
 
     EXTENSIONS = [each.extension for each in FORMATS]
     PATHS += [f"/export/{name}.{each}" for name in ("items", "users") for each in EXTENSIONS]
-    ERRORS |= {f"get {path}": GUARDED | {"422", "429", "503"} for path in PATHS if "." in path}
+    ERRORS |= {f"get {path}": SCOPE_ERRORS | {"422", "429", "503"} for path in PATHS if "." in path}
     ERRORS |= {
-        f"get /export/{name}": GUARDED | {"406", "422", "429", "503"} for name in ("items", "users")
+        f"get /export/{name}": SCOPE_ERRORS | {"406", "422", "429", "503"}
+        for name in ("items", "users")
     }
 
 

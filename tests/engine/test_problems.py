@@ -3,10 +3,11 @@
 from http import HTTPStatus
 
 import pytest
-from fastapi import FastAPI, HTTPException
+from fastapi import Depends, FastAPI, HTTPException
 from fastapi.testclient import TestClient
 from starlette.middleware.errors import ServerErrorMiddleware
 
+from streaming_api.streaming import problems
 from streaming_api.streaming.openapi import Problem
 from streaming_api.streaming.problems import MAX_ERRORS, problem_handlers, server_problem
 
@@ -103,6 +104,19 @@ def test_invalid_request_names_its_errors(client: TestClient) -> None:
     assert problem["detail"] == f"path.number: {problem['errors'][0]['msg']}"
 
 
+def test_invalid_request_names_error_of_several_dependencies_once(
+    failing_app: FastAPI, client: TestClient
+) -> None:
+    async def check(number: int) -> None: ...
+
+    @failing_app.get("/checked/{number}", dependencies=[Depends(check)])
+    async def checked(number: int) -> None: ...
+
+    problem = client.get("/checked/one").json()
+
+    assert [each["loc"] for each in problem["errors"]] == [["path", "number"]]
+
+
 def test_invalid_request_names_first_errors_without_input(client: TestClient) -> None:
     response = client.post("/numbers", json=[SECRET] * (MAX_ERRORS + 1))
 
@@ -138,10 +152,12 @@ if REQUEST_ID:
         async def broken() -> None:
             raise RuntimeError(SECRET)
 
-        response = idle_client.get("/broken")
+        with idle_client:
+            response = idle_client.get("/broken")
 
-        assert f"request_id={response.headers['x-request-id']}" in caplog.text
-        assert SECRET in caplog.text
+        (record,) = [each for each in caplog.records if each.name == problems.logger.name]
+        assert vars(record)["request_id"] == response.headers["x-request-id"]
+        assert SECRET in record.getMessage()
 
 
 if REDIS:

@@ -101,7 +101,7 @@ def expected_status(rule: Callable[..., Any], token: str | None, by_session: boo
         return None
     if token not in TOKENS or (by_session and rule is require_token):
         return 401
-    # A browser sends its cookie with requests of any page, so a session never publishes.
+    # A browser sends its cookie with requests of any page, so a session cannot publish.
     grants = {token} - {"publish"} if by_session else {token}
     return None if not isinstance(rule, Requires) or rule.scope in grants else 403
 

@@ -196,7 +196,8 @@ def test_failure_of_started_stream_is_an_event(
     problem = {"title": "The stream failed."}
     if REQUEST_ID:
         problem["request_id"] = source.response.headers["x-request-id"]
-        assert problem["request_id"] in caplog.text
+        logged = [vars(each)["request_id"] for each in caplog.records if each.exc_info]
+        assert problem["request_id"] in logged
     assert error.json() == problem
     assert "ConnectionError: the broker is gone" in caplog.text
     assert "reason=error" in caplog.text

@@ -22,10 +22,10 @@ class EndLog:
 
     @property
     def line(self) -> str:
-        """The message of that record, without its id and its duration."""
+        """The message of that record, without its duration."""
         assert self.record
         words = self.record.getMessage().split()
-        return " ".join(word for word in words if not word.startswith(("request_id=", "seconds=")))
+        return " ".join(word for word in words if not word.startswith("seconds="))
 
     @property
     def failure(self) -> BaseException | None:

@@ -66,7 +66,7 @@ async def test_items_arrive_complete_and_in_order(generator: Callable[[int], Ite
 @pytest.fixture
 def idle_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing but a full batch makes a generator wait."""
-    monkeypatch.setattr(generators, "BUSY_SECONDS", 60)
+    monkeypatch.setattr(generators, "FLUSH_SECONDS", 60)
 
 
 @pytest.mark.usefixtures("idle_machine")
@@ -112,7 +112,7 @@ async def test_slow_item_is_sent_at_once(in_thread: bool) -> None:
 
 
 async def test_items_of_busy_machine_arrive_complete(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(generators, "BUSY_SECONDS", -1)
+    monkeypatch.setattr(generators, "FLUSH_SECONDS", -1)
 
     async with asyncio.timeout(10):
         chunks = await chunks_of(count(100))
@@ -166,7 +166,7 @@ async def test_generator_runs_in_eager_task() -> None:
 async def test_busy_generator_is_interrupted() -> None:
     async def busy() -> AsyncGenerator[int, None]:
         for n in range(4):
-            end = monotonic() + generators.BUSY_SECONDS
+            end = monotonic() + generators.FLUSH_SECONDS
             while monotonic() <= end:
                 pass
             yield n

@@ -8,10 +8,10 @@ from pydantic import BaseModel, ConfigDict, JsonValue
 
 from .streaming import (
     BODY_ERRORS,
-#{% if cookiecutter.__uses.tokens %}
-    GUARDED,
-#{% endif %}
     NDJSON,
+#{% if cookiecutter.__uses.tokens %}
+    SCOPE_ERRORS,
+#{% endif %}
     BrokerDep,
     EventName,
     NDJSONBody,
@@ -49,7 +49,7 @@ class PublishedEvent(BaseModel):
 
 
 def check_topic(topic: str, request: Request) -> None:
-    """Raise `HTTPException` if the request must not follow or publish to `topic`.
+    """Raise `HTTPException` if the request must not subscribe or publish to `topic`.
 
     As generated, all topics are open to every caller; this is the place for rules.
     """
@@ -76,7 +76,7 @@ router = APIRouter(
         Depends(check_published_topic),
     ],
 #{% if cookiecutter.__uses.tokens %}
-    responses=GUARDED,
+    responses=SCOPE_ERRORS,
 #{% endif %}
 )
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from .streaming import Number
+from .streaming import StrictNumber
 
 
 class RunRequest(BaseModel):
@@ -14,15 +14,15 @@ class RunRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    steps: Annotated[int, Field(ge=1, le=1_000_000), Number] = 5
-    interval: Annotated[float, Field(ge=0, le=3600, allow_inf_nan=False), Number] = 1.0
+    steps: Annotated[int, Field(ge=1, le=1_000_000), StrictNumber] = 5
+    interval: Annotated[float, Field(ge=0, le=3600, allow_inf_nan=False), StrictNumber] = 1.0
 
 
 async def run(request: RunRequest, topic: str) -> AsyncIterator[dict[str, Any]]:
     """Do the work: each value is an event of `topic`, or a `ServerSentEvent` with its name.
 
-    It continues after the client disconnects. `finally` and `async with` complete at every end: when
-    the run is done, fails or is stopped, and on shutdown.
+    It continues after the client disconnects. Cleanup code in `finally` and `async with` still runs
+    when the run is done, fails or is stopped, and on shutdown.
     """
     for count in range(request.steps):
         if count:

@@ -85,7 +85,7 @@ class Settings(BaseSettings):
     max_streams: Annotated[int, Field(ge=1)] = 10_000
     """Maximum number of open streams of a process."""
     shutdown_grace_seconds: Seconds = 10
-    """Time that open transfers have to complete on shutdown."""
+    """Time that finite streams have to complete on shutdown."""
 #{% if cookiecutter.__uses.origins %}
     cors_origins: Origins = ()
     """Origins whose pages may use the service."""
@@ -124,13 +124,13 @@ class Settings(BaseSettings):
     subscriber_buffer: Annotated[int, Field(ge=1)] = 1000
     """Number of events that a slow client can lag behind before it is disconnected."""
     max_event_bytes: Annotated[int, Field(ge=1)] = 256 * 1024
-    """Maximum size of a request body."""
+    """Maximum size of a request body, or of a line of a batch to publish."""
     max_topics_per_stream: Annotated[int, Field(ge=1)] = 50
     """Maximum number of topics on a connection."""
     max_runs: Annotated[int, Field(ge=1)] = 1000
-    """Maximum number of runs in a process."""
+    """Maximum number of concurrent runs in a process."""
     max_runs_per_client: Annotated[int, Field(ge=1)] = 20
-    """Maximum number of runs of a caller in a process."""
+    """Maximum number of concurrent runs of a caller in a process."""
 #{% if cookiecutter.__uses.redis %}
     redis_url: RedisURL = "redis://127.0.0.1:6379/0"
 #{% endif %}

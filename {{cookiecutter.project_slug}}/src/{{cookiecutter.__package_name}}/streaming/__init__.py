@@ -4,8 +4,8 @@ It is replaced as a whole by `cruft update`; the application around it is yours 
 """
 
 #{% if cookiecutter.__uses.tokens %}
-from .access.dependencies import GUARDED as GUARDED
 from .access.dependencies import PUBLIC as PUBLIC
+from .access.dependencies import SCOPE_ERRORS as SCOPE_ERRORS
 from .access.dependencies import Caller as Caller
 from .access.dependencies import requires as requires
 from .access.tokens import Scope as Scope
@@ -34,7 +34,7 @@ from .events.routes import PublishRoute as PublishRoute
 from .events.routes import Topic as Topic
 from .events.routes import Topics as Topics
 from .events.routes import describe_batch as describe_batch
-from .events.run_routes import Number as Number
+from .events.run_routes import StrictNumber as StrictNumber
 from .events.wire import Payload as Payload
 #{% endif %}
 #{% if cookiecutter.__uses.csv %}

@@ -22,7 +22,7 @@ FIRST_BATCH = 10
 MAX_BATCH = 200
 """Twice as many objects would cost more in garbage collection than larger chunks save."""
 CHUNK_BYTES = 64 * 1024
-BUSY_SECONDS = 0.02
+FLUSH_SECONDS = 0.02
 """Time after which the items of a generator that never waits are sent."""
 START_SECONDS = 0.5
 """Time after which a stream with heartbeats starts without an item."""
@@ -122,7 +122,7 @@ class RunningGenerator:
     async def _run_in_task(
         self, generator: AsyncGenerator[Any, None], taken: asyncio.Event
     ) -> None:
-        deadline = monotonic() + BUSY_SECONDS
+        deadline = monotonic() + FLUSH_SECONDS
         try:
             with suppress(StopAsyncIteration):
                 async for item in generator:
@@ -131,7 +131,7 @@ class RunningGenerator:
                         self._waiting and monotonic() > deadline
                     ):
                         await self._until_taken(generator, taken)
-                        deadline = monotonic() + BUSY_SECONDS
+                        deadline = monotonic() + FLUSH_SECONDS
         except asyncio.CancelledError:
             if self._closing:
                 raise

@@ -16,10 +16,6 @@ from redis.exceptions import RedisError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.routing import Match, Mount
-#{% if cookiecutter.__uses.request_id %}
-
-from .headers import request_id
-#{% endif %}
 #{% if cookiecutter.__uses.request_id or cookiecutter.__uses.redis %}
 
 logger = logging.getLogger(__name__)
@@ -76,7 +72,9 @@ def allowed_methods(request: Request) -> str:
 
 async def validation_problem(_: Request, error: RequestValidationError) -> Response:
     """Return the response to an invalid request: 422, with the first errors in `errors`."""
-    errors = [{"loc": each["loc"], "msg": each["msg"]} for each in error.errors()[:MAX_ERRORS]]
+    # A parameter of several dependencies is validated by each.
+    found = dict.fromkeys((each["loc"], each["msg"]) for each in error.errors())
+    errors = [{"loc": loc, "msg": msg} for loc, msg in list(found)[:MAX_ERRORS]]
     detail = "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in errors)
     return ProblemResponse(422, detail, errors=errors)
 
@@ -92,7 +90,7 @@ async def broker_problem(_: Request, error: RedisError) -> Response:
 #{% if cookiecutter.__uses.request_id %}
 async def server_problem(_: Request, error: Exception) -> Response:
     """Return the response to an unexpected exception: 500, without its message or traceback."""
-    logger.error("request failed request_id=%s error=%r", request_id.get(), error)
+    logger.error("request failed error=%r", error)
 #{% else %}
 async def server_problem(_: Request, __: Exception) -> Response:
     """Return the response to an unexpected exception: 500, without its message or traceback."""

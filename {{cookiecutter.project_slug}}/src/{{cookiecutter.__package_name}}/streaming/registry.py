@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 
 UNSUPPORTED_SERVERS = {"granian", "hypercorn"}
 UNKNOWN = "unknown"
-"""The client of a socket file, whose address a proxy may know."""
+"""The client of a Unix domain socket, whose address a proxy may know."""
 
 
 class Reason(StrEnum):

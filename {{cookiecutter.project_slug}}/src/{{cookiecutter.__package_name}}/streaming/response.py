@@ -15,16 +15,15 @@ from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
 from .generators import ItemFormat
-#{% if cookiecutter.__uses.request_id %}
-from .headers import request_id
-#{% endif %}
 from .registry import UNKNOWN, Chunk, Reason, SlowReader, Stream, Streams
 
 logger = logging.getLogger(__name__)
 
 CLOSE_SECONDS = 1.0
+"""Time limit for the last bytes of a stream that ends early, and for its disconnect."""
 LAST_CHUNK = Chunk(b"", 0)
 MAX_PIECE = 256 * 1024
+"""Maximum number of bytes to send within `send_timeout`."""
 SERVER_RECEIVE = "server_receive"
 """The key of a scope for the `receive` of the server."""
 
@@ -158,12 +157,7 @@ class StreamResponse(Response):
         fault = None if is_raised else stream.failure
         logger.log(
             logging.ERROR if fault else logging.INFO,
-#{% if cookiecutter.__uses.request_id %}
-            "stream ended request_id=%s route=%s %s=%d bytes=%d seconds=%.3f reason=%s",
-            request_id.get(),
-#{% else %}
             "stream ended route=%s %s=%d bytes=%d seconds=%.3f reason=%s",
-#{% endif %}
             getattr(_get_scope_effective_route_context(scope) or scope.get("route"), "path", "-"),
             self.items_name,
             stream.items,

@@ -28,7 +28,7 @@ from .generators import ItemFormat
 from .openapi import item_responses
 from .response import ItemsResponse
 
-OPTION = "response_model_"
+PREFIX = "response_model_"
 CONTEXT = "_stream_context"
 """The parameter of a streamed path operation with its request and its response."""
 
@@ -105,7 +105,7 @@ def streamed(endpoint: Callable[..., Any], options: dict[str, Any]) -> Callable[
     item_type = get_stream_item_type(get_typed_return_annotation(endpoint))
     item_type = Any if item_type is None else item_type
     of_items = {
-        name.removeprefix(OPTION): value for name, value in options.items() if OPTION in name
+        name.removeprefix(PREFIX): value for name, value in options.items() if PREFIX in name
     }
     item_format: ItemFormat = response_class.item_format(item_type, **of_items)
     status = options["status_code"] = int(options.get("status_code") or 200)

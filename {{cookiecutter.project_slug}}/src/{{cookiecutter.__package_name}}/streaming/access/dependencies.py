@@ -24,7 +24,7 @@ HEADERS = {CHALLENGE: {"schema": {"type": "string"}, "description": "RFC 6750"}}
 UNAUTHORIZED: dict[int | str, dict[str, Any]] = {
     401: {"description": "A valid token is required.", "headers": HEADERS},
 }
-GUARDED: dict[int | str, dict[str, Any]] = UNAUTHORIZED | {
+SCOPE_ERRORS: dict[int | str, dict[str, Any]] = UNAUTHORIZED | {
     403: {"description": "The token lacks the required scope.", "headers": HEADERS},
 }
 """The documentation of the errors of a route that requires a scope."""

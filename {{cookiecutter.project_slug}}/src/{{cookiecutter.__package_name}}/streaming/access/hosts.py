@@ -50,7 +50,7 @@ class HostMiddleware(RejectingMiddleware):
 def is_local(scope: Scope, headers: Headers) -> bool:
     """Return whether the client and all proxies on the way are on this machine.
 
-    The client of a socket file is unknown. A name instead of an address is a client in a test.
+    The client of a Unix domain socket is unknown. A name instead of an address is that of a test.
     """
     client: tuple[str, int] | None = scope.get("client")
     if client is None or not PROXY.isdisjoint(headers):

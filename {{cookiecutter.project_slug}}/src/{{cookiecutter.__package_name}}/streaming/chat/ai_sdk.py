@@ -8,7 +8,7 @@ from fastapi import APIRouter, HTTPException, Path, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 #{% if cookiecutter.__uses.tokens %}
-from ..access.dependencies import GUARDED, requires
+from ..access.dependencies import SCOPE_ERRORS, requires
 from ..access.tokens import Scope
 #{% endif %}
 from ..events.response import EventStreamResponse
@@ -163,7 +163,7 @@ def chat_routes(answer: Callable[..., Any]) -> APIRouter:
         {UIMessageStreamResponse.media_type: ""},
     )
 #{% if cookiecutter.__uses.tokens %}
-    router = APIRouter(tags=["chat"], route_class=ChatRoute, responses=GUARDED)
+    router = APIRouter(tags=["chat"], route_class=ChatRoute, responses=SCOPE_ERRORS)
 #{% else %}
     router = APIRouter(tags=["chat"], route_class=ChatRoute)
 #{% endif %}

@@ -97,7 +97,7 @@ class Fanout:
 class Subscriber:
     """A stream of `topics`: where its events come from, and where they are sent.
 
-    `steps` says that `send` is expected to complete in one step; otherwise each chunk has a task.
+    With `send_waits`, each chunk has a task; otherwise `send` is expected to complete in one step.
     """
 
     fanout: Fanout
@@ -105,7 +105,7 @@ class Subscriber:
     subscription: Subscription
     stream: Stream
     send: Send
-    steps: bool
+    send_waits: bool
     # A stream sends in its own context, whoever published the event.
     context: Context = field(default_factory=copy_context)
     # Last chunk first. A list: an empty deque takes more memory than the rest of the object.
@@ -170,7 +170,7 @@ class Subscriber:
         """Send a chunk: in one step, or else in a task."""
         message = body_message(chunk)
         self.stream.is_cut |= chunk.is_partial
-        if not self.steps:
+        if self.send_waits:
             self._complete_in_task(lambda: self.send(message), chunk)
             return
         try:

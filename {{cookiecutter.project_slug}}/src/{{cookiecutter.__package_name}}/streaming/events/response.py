@@ -171,8 +171,8 @@ class TopicStreamResponse(EventStreamResponse):
 
             chunk = Chunk(opening(self._topics, subscription), 0)
             await self.send_chunk(stream, observed_send, chunk)
-            steps = not waited.is_set()
-            subscriber = Subscriber(self._fanout, self._topics, subscription, stream, send, steps)
+            waits = waited.is_set()
+            subscriber = Subscriber(self._fanout, self._topics, subscription, stream, send, waits)
             try:
                 with self._fanout.serving(subscriber):
                     await until_disconnected(receive)

@@ -13,7 +13,7 @@ from starlette.routing import Match
 from starlette.types import Scope as RequestScope
 
 #{% if cookiecutter.__uses.tokens %}
-from ..access.dependencies import GUARDED, requires
+from ..access.dependencies import SCOPE_ERRORS, requires
 from ..access.tokens import Scope
 #{% endif %}
 from ..openapi import stream_responses
@@ -85,7 +85,7 @@ router = APIRouter(
     route_class=StreamRoute,
 #{% if cookiecutter.__uses.tokens %}
     dependencies=[requires(Scope.EVENTS)],
-    responses=GUARDED,
+    responses=SCOPE_ERRORS,
 #{% endif %}
 )
 

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Body, Header, HTTPException, Request, Response
 from pydantic import BaseModel, BeforeValidator
 
 #{% if cookiecutter.__uses.tokens %}
-from ..access.dependencies import GUARDED, Requires, requires
+from ..access.dependencies import SCOPE_ERRORS, Requires, requires
 from ..access.tokens import Scope
 #{% endif %}
 #{% if cookiecutter.__uses.redis %}
@@ -44,7 +44,7 @@ def require_number(value: object) -> object:
     return value
 
 
-Number = BeforeValidator(require_number)
+StrictNumber = BeforeValidator(require_number)
 """The validator of a field for numbers, which JSON has apart from text and booleans."""
 
 
@@ -66,7 +66,7 @@ def run_routes(request_type: type[R], run: Callable[[R, str], AsyncIterator[Any]
     required = any(field.is_required() for field in request_type.model_fields.values())
     default = Body() if required else Body(request_type())
 #{% if cookiecutter.__uses.tokens %}
-    router = APIRouter(tags=["runs"], route_class=StreamRoute, responses=GUARDED)
+    router = APIRouter(tags=["runs"], route_class=StreamRoute, responses=SCOPE_ERRORS)
 #{% else %}
     router = APIRouter(tags=["runs"], route_class=StreamRoute)
 #{% endif %}

@@ -27,9 +27,9 @@ class Subscription:
         self.position: str | None = None
         """The id to resume at for a client that has none and gets no event replayed."""
         self.notify: Callable[[], object] = bool
-        """Called when there is something to take."""
+        """Called when there is something to take; `bool` does nothing."""
         self.read_page: Callable[[], object] = bool
-        """Called when the replay needs the next page."""
+        """Called when the replay needs the next page; `bool` does nothing."""
         self.is_slow = False
         """Whether publishers have waited in vain since nothing was waiting."""
         self._open_topics = set(topics)

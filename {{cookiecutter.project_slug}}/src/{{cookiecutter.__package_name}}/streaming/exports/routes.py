@@ -14,7 +14,7 @@ from pydantic import Field as Parameter
 from sqlalchemy import ColumnElement, Select, tuple_
 
 #{% if cookiecutter.__uses.tokens %}
-from ..access.dependencies import GUARDED, requires
+from ..access.dependencies import SCOPE_ERRORS, requires
 from ..access.tokens import Scope
 #{% endif %}
 from ..openapi import stream_responses
@@ -53,7 +53,7 @@ def export_routes(exports: Sequence[Export], samples: Samples) -> APIRouter:
         route_class=StreamRoute,
 #{% if cookiecutter.__uses.tokens %}
         dependencies=[requires(Scope.EXPORT)],
-        responses=GUARDED,
+        responses=SCOPE_ERRORS,
 #{% endif %}
     )
     for export in exports:
