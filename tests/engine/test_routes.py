@@ -1,5 +1,6 @@
 """`StreamRoute`: requests that are rejected before a path operation runs, and its description."""
 
+import asyncio
 from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Annotated
@@ -12,7 +13,9 @@ from starlette.types import Message
 
 from streaming_api import streaming
 from streaming_api.streaming import StreamRoute
+from streaming_api.streaming import routes as module
 from streaming_api.streaming.problems import problem_handlers
+from streaming_api.streaming.registry import Streams
 
 from .variant import CSV, EXPORTS, SSE, TOKENS
 
@@ -47,6 +50,7 @@ def client() -> TestClient:
 
     app = FastAPI(exception_handlers=problem_handlers)
     app.state.settings = SimpleNamespace(max_event_bytes=MAX_BYTES)
+    app.state.streams = Streams(send_timeout=0.2, max_seconds=0, max_per_client=1, grace=0)
     app.include_router(router)
     outer = APIRouter(dependencies=[Depends(inherited)])
     outer.include_router(router, prefix="/inner")
@@ -134,6 +138,47 @@ if SSE:
         assert response.headers["content-type"] == "application/problem+json"
         assert response.json()["detail"] == f"The body is larger than {MAX_BYTES} bytes."
 
+    def test_bodies_of_all_requests_are_limited(
+        client: TestClient, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(module, "MAX_BODIES_BYTES", 2 * MAX_BYTES)
+        streams: Streams = client.app.state.streams  # type: ignore[attr-defined]
+        streams.body_bytes = MAX_BYTES + 1
+
+        refused = client.post("/body", content=b"x" * MAX_BYTES)
+        streams.body_bytes -= 1
+        accepted = client.post("/body", content=b"x" * MAX_BYTES)
+
+        assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
+        assert refused.json()["detail"] == "Too many request bodies."
+        assert accepted.status_code == 200
+        assert streams.body_bytes == MAX_BYTES
+
+    @pytest.mark.anyio
+    async def test_silent_body_is_rejected(client: TestClient) -> None:
+        sent: list[Message] = []
+        parts = [b"x", b"y"]
+
+        async def receive() -> Message:
+            if not parts:
+                await asyncio.Event().wait()
+            return {"type": "http.request", "body": parts.pop(), "more_body": True}
+
+        async def send(message: Message) -> None:
+            sent.append(message)
+
+        scope = {
+            "type": "http",
+            "method": "POST",
+            "path": "/body",
+            "query_string": b"",
+            "headers": [],
+        }
+        await client.app(scope, receive, send)
+
+        assert sent[0]["status"] == 408
+        assert (b"connection", b"close") in sent[0]["headers"]
+
 
 if TOKENS:
 
@@ -155,6 +200,7 @@ if TOKENS:
 
         app = FastAPI(exception_handlers=problem_handlers)
         app.state.settings = SimpleNamespace(max_event_bytes=MAX_BYTES)
+        app.state.streams = Streams(send_timeout=30, max_seconds=0, max_per_client=1, grace=0)
         app.include_router(router, dependencies=[streaming.requires(next(iter(streaming.Scope)))])
         scope = {
             "type": "http",

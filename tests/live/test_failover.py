@@ -83,7 +83,7 @@ class Client(Follower):
 
     def rejected(self, status: int) -> None:
         """Accept that no replica or no Redis is available."""
-        assert status in (502, 503)
+        assert status in (502, 503, 504)
 
     async def follow_all(self, port: int) -> None:
         """Follow until the event `last`."""
@@ -365,7 +365,7 @@ class RunFollower(Follower):
 
     def rejected(self, status: int) -> None:
         """Accept that a replica is not available."""
-        assert status in (502, 503)
+        assert status in (502, 503, 504)
 
     async def follow_to_end(self, port: int) -> None:
         """Follow until the last event."""

@@ -147,6 +147,10 @@ class Streams:
     max_streams: int = 10_000
     grace: float
     draining: bool = field(default=False, init=False)
+#{% if cookiecutter.__uses.sse %}
+    body_bytes: int = field(default=0, init=False)
+    """Size of all request bodies that are received or handled."""
+#{% endif %}
     deadline: float = field(default=0.0, init=False)
     _open: set[Stream] = field(default_factory=set, init=False)
     _clients: Counter[str] = field(default_factory=Counter, init=False)

@@ -1,6 +1,12 @@
 """The route class of the service: checks of requests, and path operations that yield."""
 
+#{% if cookiecutter.__uses.sse %}
+import asyncio
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
+#{% else %}
 from collections.abc import Callable, Coroutine
+#{% endif %}
 from functools import update_wrapper
 from inspect import Parameter
 from typing import Annotated, Any
@@ -26,11 +32,18 @@ from .access.dependencies import Requires
 #{% endif %}
 from .generators import ItemFormat
 from .openapi import item_responses
+#{% if cookiecutter.__uses.sse %}
+from .registry import Streams
+#{% endif %}
 from .response import ItemsResponse
 
 PREFIX = "response_model_"
 CONTEXT = "_stream_context"
 """The parameter of a streamed path operation with its request and its response."""
+#{% if cookiecutter.__uses.sse %}
+MAX_BODIES_BYTES = 64 * 1024 * 1024
+"""Maximum size of all bodies in the process that are received or handled."""
+#{% endif %}
 
 
 class StreamRoute(APIRoute):
@@ -82,7 +95,8 @@ class StreamRoute(APIRoute):
                 if number > 1:
                     raise HTTPException(422, f"query.{name}: expected one value, got {number}.")
 #{% if cookiecutter.__uses.sse %}
-            return await handler(limit_body(request))
+            with limited_body(request) as limited:
+                return await handler(limited)
 #{% else %}
             return await handler(request)
 #{% endif %}
@@ -146,22 +160,40 @@ async def get_context(request: Request, response: Response) -> tuple[Request, Re
 #{% if cookiecutter.__uses.sse %}
 
 
-def limit_body(request: Request) -> Request:
-    """Return the request, whose body raises `HTTPException` (413) beyond `max_event_bytes`.
+@contextmanager
+def limited_body(request: Request) -> Iterator[Request]:
+    """Yield the request, whose body raises `HTTPException`.
 
-    FastAPI's own limit answers in plain text, outside of the middleware.
+    413 beyond `max_event_bytes`, 503 if the bodies of all requests are larger than `MAX_BODIES_BYTES`,
+    408 after `send_timeout` seconds of silence. FastAPI's own limit answers in plain text, outside
+    of the middleware.
     """
+    streams: Streams = request.app.state.streams
     limit: int = request.app.state.settings.max_event_bytes
     limit = max(limit, request.scope.get("max_body_bytes", 0))
     received = 0
+    seconds: float | None = streams.send_timeout
 
     async def receive() -> Message:
-        nonlocal received
-        message = await request.receive()
-        received += len(message.get("body", b""))
+        nonlocal received, seconds
+        try:
+            async with asyncio.timeout(seconds):
+                message = await request.receive()
+        except TimeoutError:
+            raise HTTPException(408, "The body is too slow.", {"Connection": "close"}) from None
+        if not message.get("more_body"):
+            seconds = None
+        size = len(message.get("body", b""))
+        received += size
+        streams.body_bytes += size
         if received > limit:
             raise HTTPException(413, f"The body is larger than {limit} bytes.")
+        if streams.body_bytes > MAX_BODIES_BYTES:
+            raise HTTPException(503, "Too many request bodies.", {"Retry-After": "1"})
         return message
 
-    return Request(request.scope, receive)
+    try:
+        yield Request(request.scope, receive)
+    finally:
+        streams.body_bytes -= received
 #{% endif %}
