@@ -4,6 +4,7 @@
 """
 
 import asyncio
+import json
 import os
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
@@ -31,6 +32,9 @@ LEAVING = ROWS // 200
 """Number of clients that disconnect, one after the other."""
 OPEN = 100
 """Maximum number of open streams: too few if those of disconnected clients remained open."""
+PUBLISHERS = 4
+"""Number of requests at once that publish large batches."""
+HISTORY_BYTES = 64 * 1024 * 1024
 LIMIT = 20 * 1024
 """Maximum growth of the server in KiB."""
 PATIENCE = 60 + ROWS / 2000
@@ -168,3 +172,46 @@ def test_disconnected_clients_leave_no_memory(server: Server, path: str) -> None
             growth.measure()
 
     assert grown(server, f"{path}, disconnected", work) < LIMIT
+
+
+def test_history_and_bodies_bound_memory(
+    default_project: Project, database: Path, tmp_path: Path
+) -> None:
+    topics = [f"t{number}" for number in range(20)]
+    line = json.dumps({"data": "x" * 200_000}).encode()
+    batch = b"\n".join([line] * 40)
+    port = free_port()
+
+    async def work(growth: Growth) -> None:
+        limits = httpx.Limits(max_connections=PUBLISHERS)
+        url = f"http://127.0.0.1:{port}"
+        async with (
+            opened(port, f"/events/{topics[0]}?topic={'&topic='.join(topics[1:])}", STALLED),
+            httpx.AsyncClient(base_url=url, timeout=PATIENCE, limits=limits) as client,
+            asyncio.TaskGroup() as tasks,
+        ):
+
+            async def publish_batch(topic: str) -> None:
+                headers = {"Content-Type": "application/x-ndjson"}
+                response = await client.post(f"/events/{topic}", content=batch, headers=headers)
+                response.raise_for_status()
+                growth.measure()
+
+            for topic in topics * 4:
+                tasks.create_task(publish_batch(topic))
+
+    with listener(
+        *(default_project.python, "-m", default_project.package, "serve"),
+        port=port,
+        cwd=default_project.path,
+        log=tmp_path / "log",
+        env={
+            "DATABASE_URL": f"sqlite:///{database}",
+            "PORT": str(port),
+            "EVENT_HISTORY_BYTES": str(HISTORY_BYTES),
+        },
+    ) as process:
+        most = grown(Server(port, process.pid), "batches", work)
+
+    # Freed memory is fragmented; the bodies of all publishers are parsed at once.
+    assert most * 1024 < 2.5 * HISTORY_BYTES + 6 * PUBLISHERS * len(batch)

@@ -175,7 +175,7 @@ def chat_routes(answer: Callable[..., Any]) -> APIRouter:
         dependencies=[requires(Scope.EVENTS), requires(Scope.PUBLISH)],
 #{% endif %}
         response_class=UIMessageStreamResponse,
-        responses={**streams, **BODY_ERRORS},
+        responses={**BODY_ERRORS, **streams},
     )
     async def send_message(body: ChatRequest, request: Request) -> Response:
         """Answer a chat, in place of an answer that still runs.

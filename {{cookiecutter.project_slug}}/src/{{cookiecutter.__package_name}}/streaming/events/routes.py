@@ -16,7 +16,7 @@ from starlette.types import Scope as RequestScope
 from ..access.dependencies import SCOPE_ERRORS, requires
 from ..access.tokens import Scope
 #{% endif %}
-from ..openapi import stream_responses
+from ..openapi import retry_later, stream_responses
 from ..routes import StreamRoute
 from .broker import EARLIEST, Broker
 from .response import EventSchema, TopicStreamResponse
@@ -47,7 +47,9 @@ MAX_BATCH_BYTES = MAX_BUFFER_BYTES // 2
 """Maximum size of the events of a request, so that it fills no subscriber's buffer."""
 BODY_ERRORS: dict[int | str, dict[str, Any]] = {
     400: {"description": "The body is not JSON."},
+    408: {"description": "The body is too slow."},
     413: {"description": "The body is too large."},
+    503: retry_later("Too many request bodies."),
 }
 """The documentation of the errors of a route with a body."""
 

@@ -79,9 +79,9 @@ def run_routes(request_type: type[R], run: Callable[[R, str], AsyncIterator[Any]
 #{% endif %}
         response_model=RunState,
         responses={
+            **BODY_ERRORS,
             **stream_responses("Its events.", EVENT, {EVENTS: ""}),
             202: {"headers": {"Location": {"schema": {"type": "string"}}}},
-            **BODY_ERRORS,
         },
     )
     async def start_run(
