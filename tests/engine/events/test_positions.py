@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from contextlib import suppress
 from itertools import count
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from anyio import run
 from fastapi import FastAPI
@@ -32,14 +32,15 @@ numbers = count()
 
 def open_broker(history: int) -> Broker:
     """Return a broker that keeps so many events of a topic; those of Redis share one server."""
+    settings: Any = Settings()
     limits = LIMITS | {"history": history}
-    return RedisBroker(Settings().redis_url, **limits) if REDIS else MemoryBroker(**limits)
+    return RedisBroker(settings.redis_url, **limits) if REDIS else MemoryBroker(**limits)
 
 
 class Change(NamedTuple):
     """A change of an issued id: characters that are replaced or inserted."""
 
-    index: int
+    position: int
     start: int
     text: str
     inserts: bool
@@ -48,7 +49,7 @@ class Change(NamedTuple):
         """Return the changed id, one of `ids`."""
         if not ids:
             return self.text
-        id = ids[self.index % len(ids)]
+        id = ids[self.position % len(ids)]
         start = self.start % (len(id) + 1)
         return id[:start] + self.text + id[start + len(self.text) * (not self.inserts) :]
 

@@ -150,7 +150,8 @@ class CSVItems(ItemFormat):
         """Return the fields of items. Decimals are numbers, though JSON has them as text."""
         valid = self.validate(items)
         objects = msgspec.json.decode(self.json(valid), type=list[dict[str, Any]])
-        for each, exact in zip(objects, self.adapter.dump_python(valid, **self.options), strict=True):
+        originals = self.adapter.dump_python(valid, **self.options)
+        for each, exact in zip(objects, originals, strict=True):
             if len(each) != len(exact):
                 raise ValueError(f"Invalid item: duplicate names in {','.join(map(str, exact))}")
             # Their names may be of another type than text.
