@@ -9,8 +9,13 @@ Run it in a generated project with a copy of `tests/engine`, with the test and l
 import sys
 from importlib import import_module
 from pathlib import Path
+from random import Random
+from tempfile import TemporaryDirectory
 
 import atheris
+
+SEEDS, SEED_BYTES = 100, 4096
+"""Random inputs to begin with: an example takes more bytes than libFuzzer finds by itself."""
 
 
 def main() -> None:
@@ -19,8 +24,14 @@ def main() -> None:
     sys.path.insert(0, str(Path.cwd()))
     with atheris.instrument_imports(include=[path.name for path in Path("src").iterdir()]):
         test = getattr(import_module(module), name)
-    atheris.Setup([sys.argv[0], *sys.argv[2:]], test.hypothesis.fuzz_one_input)
-    atheris.Fuzz()
+    with TemporaryDirectory() as corpus:
+        chance = Random(0)
+        for number in range(SEEDS):
+            seed = chance.randbytes(chance.randrange(SEED_BYTES))
+            Path(corpus, str(number)).write_bytes(seed)
+        options = ["-len_control=0", f"-max_len={SEED_BYTES}", *sys.argv[2:], corpus]
+        atheris.Setup([sys.argv[0], *options], test.hypothesis.fuzz_one_input)
+        atheris.Fuzz()
 
 
 if __name__ == "__main__":

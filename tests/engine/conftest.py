@@ -16,6 +16,7 @@ NEEDS = {
     "client/test_position.py": variant.SSE,
     "client/test_publish.py": variant.SSE,
     "client/test_tail.py": variant.SSE,
+    "client/test_terminal.py": variant.SSE,
     "events": variant.SSE,
     "events/test_memory.py": variant.MEMORY,
     "events/test_memory_runs.py": variant.MEMORY,

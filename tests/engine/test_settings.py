@@ -1,11 +1,18 @@
 """Settings: types, precedence, and one line about an invalid value, without secrets."""
 
+import io
+from contextlib import redirect_stderr
+from typing import Any
+
 import pytest
+from hypothesis import given
+from hypothesis import settings as configured
+from hypothesis import strategies as st
 from uvicorn.config import STARTUP_FAILURE
 
 from streaming_api.settings import Settings, load_settings
 
-from .variant import CLIENT, EXPORTS, ORIGINS, POSTGRESQL, REDIS, SQLITE, SSE, TOKENS
+from .variant import CHAT, CLIENT, EXPORTS, ORIGINS, POSTGRESQL, REDIS, SQLITE, SSE, TOKENS
 
 INTEGER = "a valid integer"
 POSITIVE = "greater than 0"
@@ -14,6 +21,7 @@ HOST = "host names without ports, separated by commas"
 SQLITE_URL = "the URL of a file, for example sqlite:///data.db or sqlite:////srv/data.db"
 POSTGRESQL_URL = "a URL like postgresql://user:password@host:port/name"
 REDIS_URL = "a URL like redis://user:password@host:port/0"
+MODEL_URL = "a URL like https://models.example.com/v1"
 
 INVALID = [
     ("PORT", "eighty", INTEGER),
@@ -77,10 +85,35 @@ if EXPORTS:
         ("DATABASE_URL", "mysql://me@127.0.0.1:hunter2/data", "***"),
         ("DATABASE_URL", "mysql://127.0.0.1/data?a=h'un\"ter2\n", "***"),
     ]
+if SQLITE:
+    SECRETS += [("DATABASE_URL", "sqlite://me:p@hunter2/data.db", "***")]
+if POSTGRESQL:
+    SECRETS += [
+        ("DATABASE_URL", "postgresql://me:p@hunter2@db/data", "***"),
+        ("DATABASE_URL", "postgresql://me/hunter2@db/data", "***"),
+        ("DATABASE_URL", "postgresql://me@db:999999/data", "***"),
+        ("DATABASE_URL", "postgresql://me@db/data password=hunter2", "***"),
+        ("DATABASE_URL", "postgresql://me@db/data?sslmode=require#hunter2", "***"),
+        ("DATABASE_URL", "postgresql://me@db/data\nhunter2", "***"),
+    ]
 if REDIS:
     SECRETS += [
+        ("REDIS_URL", "redis://:12345/hunter2@db", "***"),
+        ("REDIS_URL", "redis://:12345?hunter2@db", "***"),
+        ("REDIS_URL", "redis://:12345#hunter2@db", "***"),
+        ("REDIS_URL", "redis://db/hunter2", "***"),
+        ("REDIS_URL", "unix://me:p/hunter2@/run/redis.sock", "***"),
         ("REDIS_URL", "http://me:hunter2@127.0.0.1", "***"),
         ("REDIS_URL", "redis://:hunter2@127.0.0.1:first", "***"),
+    ]
+if CHAT:
+    SECRETS += [
+        ("MODEL_URL", "https://me:hunter2\u2100@models", "***"),
+        ("MODEL_URL", "https://[hunter2]/v1", "***"),
+        ("MODEL_URL", "https://models:hunter2/v1", "***"),
+        ("MODEL_URL", "https://me:12345/hunter2@models", "***"),
+        ("MODEL_URL", "https://models/v1#hunter2", "***"),
+        ("MODEL_URL", "models/v1?key=hunter2", "***"),
     ]
 if CLIENT and TOKENS:
     SECRETS += [
@@ -141,6 +174,80 @@ if SECRETS:
         message = capsys.readouterr().err
         assert message.startswith(f"Invalid {name}={shown}: expected ")
         assert message.count("\n") == 1
+
+
+URLS: dict[str, str] = {}
+if SQLITE:
+    URLS["DATABASE_URL"] = SQLITE_URL
+if POSTGRESQL:
+    URLS["DATABASE_URL"] = POSTGRESQL_URL
+if REDIS:
+    URLS["REDIS_URL"] = REDIS_URL
+if CHAT:
+    URLS["MODEL_URL"] = MODEL_URL
+
+if URLS:
+    RARE = "QZXJKV9é"
+    """Characters that messages have none of four in a row with."""
+    secrets = st.text(st.sampled_from(f'{RARE}{RARE}@:/?#%[]= "\n\r\t\\&;+.-\u2100'), min_size=8)
+    schemes = st.sampled_from(
+        ["postgresql", "redis", "rediss", "unix", "sqlite", "http", "https", "mysql"]
+    )
+    forms = st.sampled_from(
+        [
+            "{}://me:{}@server:1/name",
+            "{}://:{}@server",
+            "{}://me:{}==@[::1]/name?a=b",
+            "{}://me:{}@",
+            "{}://me@server/name?password={}",
+            "{}://me@server/0#{}",
+            "{}://me@server?a=b#{}",
+            "{}:///name?password={}",
+            "{}:/me:{}@server",
+            "host=server password={1}",
+            "{}",
+        ]
+    )
+    ports = st.text(st.sampled_from(RARE), min_size=8).map("me@server:{}/name".format)
+    urls = st.one_of(
+        st.tuples(forms, schemes, secrets).map(lambda each: (each[0].format(*each[1:]), each[2])),
+        st.tuples(schemes, ports).map(lambda each: ("://".join(each), each[1][10:-5])),
+    )
+
+    def shown(settings: Any) -> str:
+        """Return what logs and commands show of URLs."""
+        parts = [repr(settings), str(settings)]
+        if EXPORTS:
+            from sqlalchemy import make_url
+
+            parts.append(make_url(settings.database_url).set(query={}).render_as_string())
+        if REDIS:
+            from redis.asyncio.connection import parse_url
+
+            options: Any = parse_url(settings.redis_url)
+            parts += [str(options.get(name)) for name in ("host", "port", "path")]
+        if CHAT:
+            from urllib.parse import urlsplit
+
+            url = urlsplit(settings.model_url)
+            parts += [str(url.hostname), str(url.port), url.path]
+        return "\n".join(parts)
+
+    @configured(deadline=None)
+    @given(st.sampled_from(sorted(URLS)), urls)
+    def test_no_part_of_a_secret_in_a_url_is_shown(name: str, url: tuple[str, str]) -> None:
+        value, secret = url
+        with pytest.MonkeyPatch.context() as patch, redirect_stderr(io.StringIO()) as log:
+            patch.setenv(name, value)
+            try:
+                output = shown(load_settings())
+            except SystemExit:
+                assert log.getvalue() == f"Invalid {name}=***: expected {URLS[name]}\n"
+                return
+
+        for start in range(len(secret) - 3):
+            part = secret[start : start + 4]
+            assert part not in output or not set(RARE) & set(part)
 
 
 def test_log_level_is_read_in_any_case(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -218,6 +325,9 @@ elif POSTGRESQL:
     DRIVERS = [
         ("postgresql://a:b@db:5432/data", "postgresql+psycopg://a:b@db:5432/data"),
         ("postgresql+asyncpg://a:b@db/data", "postgresql+psycopg://a:b@db/data"),
+        ("postgresql://a:b/#@[::1]/data", "postgresql+psycopg://a:b%2F%23@[::1]/data"),
+        ("postgresql://a@one,other/", "postgresql+psycopg://a@one,other/"),
+        ("postgresql:///data?host=/run", "postgresql+psycopg:///data?host=%2Frun"),
     ]
 
 if EXPORTS:
@@ -233,7 +343,25 @@ if EXPORTS:
 
 if REDIS:
 
-    def test_redis_url_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setenv("REDIS_URL", "rediss://me:hunter2@db:6380/1")
+    @pytest.mark.parametrize(
+        "url",
+        [
+            "rediss://me:p@hunter2==@db:6380/1",
+            "redis://",
+            "redis:///1",
+            "unix://:a@/run/redis?db=1",
+        ],
+    )
+    def test_redis_url_is_kept(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+        monkeypatch.setenv("REDIS_URL", url)
 
-        assert load_settings().redis_url == "rediss://me:hunter2@db:6380/1"
+        assert load_settings().redis_url == url
+
+
+if CHAT:
+
+    @pytest.mark.parametrize("url", ["", "https://me:p@models:8443/v1?a=b", "http://[::1]/v1"])
+    def test_model_url_is_kept(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+        monkeypatch.setenv("MODEL_URL", url)
+
+        assert load_settings().model_url == url

@@ -119,6 +119,7 @@ def test_invalid_setting_is_named_without_its_value(url: str) -> None:
         ({"content": b'{"detail": "\xff"}', "media_type": True}, "502 Bad Gateway"),
         ({"content": b"", "media_type": True}, "502 Bad Gateway"),
         ({"content": b"[" * 10_000, "media_type": True}, "502 Bad Gateway"),
+        ({"content": b'{"a":' + b"[" * 10_000, "media_type": True}, "502 Bad Gateway"),
     ],
 )
 def test_error_is_described_by_status_and_detail(

@@ -213,6 +213,7 @@ def test_failed_stream_is_reported_and_reopened(
         ("{}", "The stream failed."),
         ("text", "The stream failed."),
         ('{"title":1}', "The stream failed."),
+        ('{"name":' + "[" * 5000, "The stream failed."),
     ],
 )
 def test_stream_that_fails_after_an_id_is_not_printed(
@@ -406,6 +407,12 @@ def test_ended_stream_is_reopened_after_its_retry_time(
         (["news"], "application/json", "{}", "The response is not an event stream: "),
         (["news"], "text/event-stream", "id: 7\ndata: x\n\n", "Invalid data of event 7: "),
         (["news", "b"], "text/event-stream", "id: 7\ndata: 1\n\n", "Invalid data of event 7: "),
+        (
+            ["news"],
+            "text/event-stream",
+            f"id: 7\ndata: {'[' * 5000}\n\n",
+            "Invalid data of event 7: ",
+        ),
         (["news"], "text/event-stream", "id: \x1b[1m\ndata: 1\n\n", "Invalid id of an event: "),
         (["news"], "text/event-stream", "id: ü\ndata: 1\n\n", "Invalid id of an event: "),
     ],
@@ -518,6 +525,20 @@ def test_data_of_several_lines_is_printed_on_one(app: FastAPI, server: str, run:
 
     (event,) = printed(result.stdout)
     assert event["data"] == [1, {"id": "8"}]
+
+
+@pytest.mark.parametrize("charset", ["latin-1", "utf-16", "unknown"])
+def test_stream_is_utf_8_whatever_its_charset(
+    app: FastAPI, server: str, run: Run, charset: str
+) -> None:
+    @app.get("/other/events/news")
+    async def news() -> Response:
+        body = '\ufeffid: 7\nevent: done\ndata: "ü"\n\n'.encode()
+        return Response(body, media_type=f"text/event-stream; charset={charset}")
+
+    result = run("tail", "news", url=f"{server}/other")
+
+    assert [event["data"] for event in printed(result.stdout)] == ["ü"]
 
 
 @pytest.mark.parametrize("status", [418, 503])

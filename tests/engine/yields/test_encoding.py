@@ -197,6 +197,15 @@ if CSV:
 
         assert text == f"name,price\r\n,{'' if price is None else price}\r\n"
 
+    def test_csv_name_that_is_no_text_has_one_column() -> None:
+        text = encoded(FORMAT, dict[int, Decimal], {1: Decimal("1.5")}, {1: Decimal(2)})
+
+        assert text == "1\r\n1.5\r\n2\r\n"
+
+    def test_csv_item_with_duplicate_names_is_rejected() -> None:
+        with pytest.raises(ValueError, match="Invalid item: duplicate names in 1,1"):
+            encoded(FORMAT, Any, {1: "a", "1": "b"})
+
     @pytest.mark.parametrize("price", ["NaN", "-Infinity"])
     def test_csv_decimal_that_is_not_finite_is_empty(price: str) -> None:
         text = encoded(FORMAT, Any, {"name": None, "price": Decimal(price)})
@@ -210,9 +219,9 @@ if CSV:
 
     @pytest.mark.parametrize(("escapes", "cell"), [(True, "'=1+1"), (False, "=1+1")])
     def test_csv_formula_is_escaped_by_setting(escapes: bool, cell: str) -> None:
-        text = encoded(FORMAT, Any, {"a": "=1+1"}, csv_escape_formulas=escapes)
+        text = encoded(FORMAT, Any, {"=1+1": "=1+1"}, csv_escape_formulas=escapes)
 
-        assert text == f'a\r\n"{cell}"\r\n'
+        assert text == f'{cell}\r\n"{cell}"\r\n'
 
 
 if SSE:
@@ -250,6 +259,14 @@ if SSE:
     def test_event_with_invalid_name_is_rejected(name: str) -> None:
         with pytest.raises(ValueError, match="Invalid event name"):
             encoded(EVENTS, ServerSentEvent, ServerSentEvent(data=1, event=name))
+
+    @pytest.mark.parametrize("retry", ["1\n\ndata: 2", -1])
+    def test_event_with_invalid_retry_is_rejected(retry: Any) -> None:
+        event = ServerSentEvent(data=1)
+        event.retry = retry
+
+        with pytest.raises(ValidationError, match="retry"):
+            encoded(EVENTS, ServerSentEvent, event)
 
     @pytest.mark.parametrize("id", ["two\nlines", "\0"])
     def test_event_with_invalid_id_is_rejected(id: str) -> None:

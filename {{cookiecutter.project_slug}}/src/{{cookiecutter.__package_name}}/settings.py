@@ -108,7 +108,7 @@ class Settings(BaseSettings):
 #{% endif %}
 #{% endif %}
 #{% if cookiecutter.__uses.client %}
-    api_url: str | None = None
+    api_url: Annotated[str | None, Field(repr=False)] = None
     """URL of the service that the client commands use, if not of this machine."""
 #{% endif %}
 #{% if cookiecutter.__uses.sse %}

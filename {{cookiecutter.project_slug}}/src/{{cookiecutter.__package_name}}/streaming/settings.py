@@ -3,23 +3,26 @@
 import re
 import sys
 from collections.abc import Mapping
-#{% if cookiecutter.__uses.exports %}
+#{% if cookiecutter.__uses.exports or cookiecutter.__uses.redis or cookiecutter.__uses.chat %}
 from contextlib import suppress
 #{% endif %}
 #{% if cookiecutter.__uses.sqlite %}
 from pathlib import Path
 #{% endif %}
 from typing import Annotated, Any, NoReturn
-#{% if cookiecutter.__uses.chat %}
-from urllib.parse import urlsplit
+#{% if cookiecutter.__uses.redis or cookiecutter.__uses.chat %}
+from urllib.parse import SplitResult, urlsplit
 #{% endif %}
 
-#{% if cookiecutter.__uses.tokens %}
+#{% set uses = cookiecutter.__uses %}
+#{% if uses.tokens %}
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
-#{% elif cookiecutter.__uses.origins %}
+#{% elif uses.origins and (uses.exports or uses.redis or uses.chat) %}
+from pydantic import AfterValidator, BeforeValidator, Field
+#{% elif uses.origins %}
 from pydantic import AfterValidator, BeforeValidator
-#{% elif cookiecutter.__uses.exports %}
-from pydantic import AfterValidator
+#{% elif uses.exports %}
+from pydantic import AfterValidator, Field
 #{% endif %}
 #{% if cookiecutter.__uses.origins %}
 from pydantic_settings import NoDecode
@@ -48,6 +51,10 @@ SECRET = re.compile("KEY|PASSWORD|SECRET|TOKEN|URL")
 #{% if cookiecutter.__uses.tokens %}
 MIN_SECRET = 32
 #{% endif %}
+#{% if cookiecutter.__uses.postgresql or cookiecutter.__uses.redis or cookiecutter.__uses.chat %}
+HOSTS = re.compile(r"[\w.:,%-]*")
+CONTROL = re.compile(r"[\0-\x1f\x7f]")
+#{% endif %}
 #{% if cookiecutter.__uses.exports %}
 
 
@@ -56,13 +63,23 @@ def validate_database_url(url: str) -> str:
 #{% if cookiecutter.__uses.sqlite %}
     with suppress(ArgumentError, ValueError):
         parsed = make_url(url)
-        if parsed.get_backend_name() == "sqlite" and parsed.database not in (None, "", ":memory:"):
+        is_file = parsed.database not in (None, "", ":memory:")
+        has_server = parsed.host or parsed.username or parsed.password
+        if parsed.get_backend_name() == "sqlite" and is_file and not has_server:
             return parsed.set(drivername="sqlite").render_as_string(hide_password=False)
     expected = "expected the URL of a file, for example sqlite:///data.db or sqlite:////srv/data.db"
 #{% else %}
     with suppress(ArgumentError, ValueError):
         parsed = make_url(url)
-        if parsed.get_backend_name() == "postgresql":
+        # An unescaped character in a password makes the rest of it a part that messages show.
+        is_safe = (
+            HOSTS.fullmatch(parsed.host or "")
+            and (parsed.port or 0) < 1 << 16
+            and not set("@=") & set(parsed.database or "")
+            and "#" not in url.rpartition("@")[2]
+            and not CONTROL.search(url)
+        )
+        if parsed.get_backend_name() == "postgresql" and is_safe:
             return parsed.set(drivername="postgresql+psycopg").render_as_string(hide_password=False)
     expected = "expected a URL like postgresql://user:password@host:port/name"
 #{% endif %}
@@ -76,34 +93,56 @@ def database_path(url: str) -> Path:
 
 
 #{% endif %}
-DatabaseURL = Annotated[str, AfterValidator(validate_database_url)]
+DatabaseURL = Annotated[str, AfterValidator(validate_database_url), Field(repr=False)]
+#{% endif %}
+#{% if cookiecutter.__uses.redis or cookiecutter.__uses.chat %}
+
+
+def split_url(url: str) -> SplitResult:
+    """Return the parts of `url`. Raises `ValueError` if one may have a part of a password.
+
+    That is so after an unescaped character: messages show the host, the port and the path.
+    """
+    parts = urlsplit(url)
+    is_safe = (
+        HOSTS.fullmatch(parts.hostname or "")
+        and (parts.port is None or parts.hostname)
+        and "@" not in parts.path + parts.query
+        and not parts.fragment
+        and not CONTROL.search(url)
+    )
+    if not is_safe:
+        raise ValueError("expected an escaped password")
+    return parts
 #{% endif %}
 #{% if cookiecutter.__uses.redis %}
 
 
 def validate_redis_url(url: str) -> str:
     """Return `url`. Raises `ValueError`."""
-    try:
+    with suppress(ValueError):
+        parts = split_url(url)
         parse_url(url)
-    except ValueError:
-        raise ValueError("expected a URL like redis://user:password@host:port/0") from None
-    return url
+        if parts.scheme == "unix" or re.fullmatch("/?[0-9]*", parts.path):
+            return url
+    raise ValueError("expected a URL like redis://user:password@host:port/0")
 
 
-RedisURL = Annotated[str, AfterValidator(validate_redis_url)]
+RedisURL = Annotated[str, AfterValidator(validate_redis_url), Field(repr=False)]
 #{% endif %}
 #{% if cookiecutter.__uses.chat %}
 
 
 def validate_model_url(url: str) -> str:
     """Return `url`, which may be empty. Raises `ValueError`."""
-    parsed = urlsplit(url)
-    if url and not (parsed.scheme in ("http", "https") and parsed.hostname):
-        raise ValueError("expected a URL like https://models.example.com/v1")
-    return url
+    with suppress(ValueError):
+        parts = split_url(url)
+        if not url or (parts.scheme in ("http", "https") and parts.hostname):
+            return url
+    raise ValueError("expected a URL like https://models.example.com/v1")
 
 
-ModelURL = Annotated[str, AfterValidator(validate_model_url)]
+ModelURL = Annotated[str, AfterValidator(validate_model_url), Field(repr=False)]
 #{% endif %}
 #{% if cookiecutter.__uses.origins %}
 

@@ -69,7 +69,7 @@ def describe_error(response: httpx2.Response) -> str:
             body += data
             if len(body) > MAX_PROBLEM_BYTES:
                 break
-        with suppress(msgspec.MsgspecError, ValueError):
+        with suppress(msgspec.MsgspecError, RecursionError, ValueError):
             problem = msgspec.json.decode(body, type=Problem)
             if text := problem.detail or problem.title:
                 description += f": {text}"

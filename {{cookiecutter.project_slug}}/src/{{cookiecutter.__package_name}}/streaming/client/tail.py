@@ -121,6 +121,8 @@ class Tail:
                 raise Interrupted(describe_error(response), seconds)
             if response.status_code != 200:
                 raise ClientError(describe_error(response))
+            # Event streams have no other encoding, whatever the server declares.
+            response.encoding = "utf-8-sig"
             for event in source:
                 self._failures = 0
                 self._handle(event)
@@ -161,7 +163,7 @@ class Tail:
             else:
                 raw = msgspec.json.decode(data, type=msgspec.Raw)
                 message = Multiplexed(self._topics[0], raw)
-        except msgspec.MsgspecError as error:
+        except (msgspec.MsgspecError, RecursionError) as error:
             raise ClientError(f"Invalid data of event {event.id}: {error}.") from error
         return Published(event.id, event.event, message.topic, message.data)
 
@@ -170,7 +172,7 @@ def title(data: str | msgspec.Raw) -> str:
     """Return the title in the data of a `stream-error`, a general one if it has none."""
     try:
         return msgspec.json.decode(data, type=Failure).title
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, RecursionError):
         return Failure().title
 
 

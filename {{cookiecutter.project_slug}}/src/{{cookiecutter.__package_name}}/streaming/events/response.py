@@ -8,7 +8,7 @@ from typing import Annotated, Any, Union, get_args, get_origin
 
 import msgspec
 from anyio import CancelScope
-from fastapi.sse import _SSE_EVENT_SCHEMA, ServerSentEvent, _check_id_valid, format_sse_event
+from fastapi.sse import _SSE_EVENT_SCHEMA, ServerSentEvent, format_sse_event
 from pydantic import GetJsonSchemaHandler, TypeAdapter
 from starlette.types import Message, Receive, Send
 
@@ -73,11 +73,11 @@ class EventItems(ItemFormat):
         )
 
     def encode_event(self, event: ServerSentEvent) -> bytes:
-        """Return an event. Raises `ValueError` for an invalid name."""
+        """Return an event. Raises `ValueError` for an invalid field."""
+        # Assignment does not validate.
+        event = ServerSentEvent.model_validate(vars(event))
         if event.event is not None:
             require_event_name(event.event)
-        # Assignment does not validate.
-        _check_id_valid(event.id)
         data = event.raw_data
         if event.data is not None:
             json = ANY.dump_json(event.data, by_alias=True, fallback=self.options["fallback"])

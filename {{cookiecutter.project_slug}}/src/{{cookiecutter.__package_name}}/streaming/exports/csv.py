@@ -43,13 +43,11 @@ class CSVEncoder:
     def __init__(
         self, columns: Sequence[str], *, escape_formulas: bool = True, bom: bool = False
     ) -> None:
-        names = io.StringIO()
-        csv.writer(names).writerow(columns)
-        self.header = BYTE_ORDER_MARK * bom + names.getvalue().encode()
         self._escape_formulas = escape_formulas
         # A record that is an empty line is none for most readers.
         self._null = b'""' if len(columns) == 1 else b""
         self._encoder = msgspec.json.Encoder(decimal_format="number", enc_hook=encode_other)
+        self.header = BYTE_ORDER_MARK * bom + without_quotes(self.encode([columns]))
 
     def encode(self, rows: Iterable[Sequence[Any]]) -> bytes:
         # From JSON, for which there is a fast encoder: `[1,"a\"b",null]` becomes `1,"a""b",`.
@@ -95,6 +93,13 @@ def unescape(escape: re.Match[bytes]) -> bytes:
     """Return a character that JSON escapes as CSV has it within quotes."""
     code, character = escape.groups(b"")
     return bytes.fromhex(code.decode()) or UNESCAPED.get(character, b"\\")
+
+
+def without_quotes(record: bytes) -> bytes:
+    """Return `record` with quotes only where they are necessary."""
+    output = io.StringIO()
+    csv.writer(output).writerows(csv.reader([record.decode()], strict=True))
+    return output.getvalue().encode()
 
 
 class CSVItems(ItemFormat):
@@ -145,9 +150,14 @@ class CSVItems(ItemFormat):
         """Return the fields of items. Decimals are numbers, though JSON has them as text."""
         valid = self.validate(items)
         objects = msgspec.json.decode(self.json(valid), type=list[dict[str, Any]])
-        numbers = self.adapter.dump_python(valid, **self.options)
-        for each, exact in zip(objects, numbers, strict=True):
-            each |= {name: cell for name, cell in exact.items() if isinstance(cell, Decimal)}
+        originals = self.adapter.dump_python(valid, **self.options)
+        for each, exact in zip(objects, originals, strict=True):
+            if len(each) != len(exact):
+                raise ValueError(f"Invalid item: duplicate names in {','.join(map(str, exact))}")
+            # Their names may be of another type than text.
+            for name, cell in zip(each, exact.values(), strict=True):
+                if isinstance(cell, Decimal):
+                    each[name] = cell
         return [{**self._fields, **each} for each in objects]
 
 
