@@ -46,7 +46,7 @@ FAULT = 1.0
 """Seconds for which the link to Redis is slow or cut."""
 RETRY = 0.05
 """Seconds between attempts."""
-PATIENCE = 120 + EVENTS / 20 + RUNS * TOKENS / 500
+PATIENCE = 120 + EVENTS / 20 + RUNS * TOKENS / 200
 """Time limit of a test in seconds."""
 Failure = Callable[[], Coroutine[Any, Any, None]]
 """Stops or starts a part of the site."""
@@ -421,7 +421,7 @@ def test_followers_of_runs_see_each_event_once(project: Project, tmp_path: Path)
         assert first.end == ("done" if status == "done" else "stream-error")
         assert first.counts == list(range(TOKENS if status == "done" else len(first.counts)))
         assert all((each.end, each.counts) == (first.end, first.counts) for each in others)
-    assert seconds < 60 + RUNS * TOKENS / 1000
+    assert seconds < 60 + RUNS * TOKENS / 200
 
 
 @pytest.mark.parametrize("interval", [PACE, 3600])
