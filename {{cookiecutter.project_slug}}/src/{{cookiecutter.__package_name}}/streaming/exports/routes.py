@@ -2,7 +2,6 @@
 
 import csv
 import json
-import re
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Annotated, Any
@@ -17,6 +16,7 @@ from sqlalchemy import ColumnElement, Select, tuple_
 from ..access.dependencies import GUARDED, requires
 from ..access.tokens import Scope
 #{% endif %}
+from ..negotiation import parse_accept
 from ..openapi import stream_responses
 from ..routes import StreamRoute
 from .columns import bind, parameter_type
@@ -31,7 +31,6 @@ from .ndjson import NDJSONResponse
 from .response import ExportResponse, content_disposition
 from .rows import Rows
 
-QUALITY = re.compile(r"0(\.\d{0,3})?|1(\.0{0,3})?", re.ASCII)
 FORMATS: list[type[ExportResponse]] = [
 #{% if cookiecutter.__uses.ndjson %}
     NDJSONResponse,
@@ -200,11 +199,7 @@ def negotiate(accept: str, formats: Sequence[type[ExportResponse]]) -> type[Expo
 
     Raises `HTTPException`: 406 if none is accepted.
     """
-    qualities = {}
-    for element in accept.split(","):
-        media_range, *parameters = (part.strip().lower() for part in element.split(";"))
-        quality = next((each[2:] for each in parameters if each.startswith("q=")), "1")
-        qualities[media_range] = float(quality) if QUALITY.fullmatch(quality) else 0.0
+    qualities = parse_accept(accept)
 
     def quality_of(response_class: type[ExportResponse]) -> float:
         media_type = response_class.media_type
