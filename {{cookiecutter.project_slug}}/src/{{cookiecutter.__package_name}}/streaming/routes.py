@@ -1,5 +1,6 @@
 """The route class of the service: checks of requests, and path operations that yield."""
 
+import re
 from collections.abc import Callable, Coroutine
 from functools import update_wrapper
 from inspect import Parameter
@@ -28,6 +29,7 @@ from .generators import ItemFormat
 from .openapi import item_responses
 from .response import ItemsResponse
 
+QUALITY = re.compile(r"0(\.\d{0,3})?|1(\.0{0,3})?", re.ASCII)
 OPTION = "response_model_"
 CONTEXT = "_stream_context"
 """The parameter of a streamed path operation with its request and its response."""
@@ -143,6 +145,16 @@ def streamed(endpoint: Callable[..., Any], options: dict[str, Any]) -> Callable[
 async def get_context(request: Request, response: Response) -> tuple[Request, Response]:
     """Return the request, and the status and headers that dependencies have set."""
     return request, response
+
+
+def parse_accept(accept: str) -> dict[str, float]:
+    """Return the quality of each media range in `Accept` (RFC 9110, section 12.5.1)."""
+    qualities = {}
+    for element in accept.split(","):
+        media_range, *parameters = (part.strip().lower() for part in element.split(";"))
+        quality = next((each[2:] for each in parameters if each.startswith("q=")), "1")
+        qualities[media_range] = float(quality) if QUALITY.fullmatch(quality) else 0.0
+    return qualities
 #{% if cookiecutter.__uses.sse %}
 
 

@@ -12,14 +12,13 @@ from pydantic import BaseModel, BeforeValidator
 from ..access.dependencies import GUARDED, Requires, requires
 from ..access.tokens import Scope
 #{% endif %}
-from ..negotiation import parse_accept
 #{% if cookiecutter.__uses.redis %}
 from ..openapi import retry_later, stream_responses
 #{% else %}
 from ..openapi import stream_responses
 #{% endif %}
 from ..registry import UNKNOWN, network_of
-from ..routes import StreamRoute
+from ..routes import StreamRoute, parse_accept
 from .broker import EARLIEST
 from .response import TopicStreamResponse
 from .routes import BODY_ERRORS, EVENT, BrokerDep, follow

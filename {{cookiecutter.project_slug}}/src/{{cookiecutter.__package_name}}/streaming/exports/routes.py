@@ -16,9 +16,8 @@ from sqlalchemy import ColumnElement, Select, tuple_
 from ..access.dependencies import GUARDED, requires
 from ..access.tokens import Scope
 #{% endif %}
-from ..negotiation import parse_accept
 from ..openapi import stream_responses
-from ..routes import StreamRoute
+from ..routes import StreamRoute, parse_accept
 from .columns import bind, parameter_type
 #{% if cookiecutter.__uses.csv %}
 from .csv import CSVResponse
