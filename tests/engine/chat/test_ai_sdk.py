@@ -133,6 +133,9 @@ def test_failure_is_an_error_after_the_text(
         {"id": "", "messages": [{"role": "user", "parts": []}]},
         {"id": "a\n", "messages": [{"role": "user", "parts": []}]},
         {"id": CHAT, "messages": [{"role": "user"}]},
+        {"id": CHAT, "messages": [{"role": "user", "parts": [{}]}]},
+        {"id": CHAT, "messages": [{"role": "user", "parts": [{"type": "text", "text": 5}]}]},
+        {"id": CHAT, "messages": [{"role": "user", "parts": [{"type": "file", "url": None}]}]},
     ],
 )
 def test_invalid_request_is_unprocessable(client: TestClient, body: dict[str, Any]) -> None:

@@ -205,6 +205,9 @@ def test_maximum_of_tokens_ends_answer(
         ({"n": 2}, "n"),
         ({"messages": []}, "messages"),
         ({"messages": [{"content": "Hi"}]}, "messages.0.role"),
+        ({"messages": [{"role": "user", "content": 5}]}, "messages.0.content.str"),
+        ({"messages": [{"role": "user", "content": [5]}]}, "messages.0.content.str"),
+        ({"messages": [{"role": "user", "content": [{"text": "Hi"}]}]}, "messages.0.content.str"),
         ({"max_tokens": 0}, "max_tokens"),
         ({"model": None}, "model"),
     ],
@@ -230,6 +233,14 @@ def test_errors_of_other_routes_are_problems(client: TestClient) -> None:
     assert_error(client.get("/v1/chat/completions"), 405)
     for path in ("/v1/orders", "/nowhere"):
         assert client.get(path).headers["content-type"] == "application/problem+json"
+
+
+def test_unexpected_failure_has_the_shape(app: FastAPI) -> None:
+    with TestClient(app, raise_server_exceptions=False) as client:
+        app.state.runs = None
+        response = ask(client)
+
+    assert_error(response, 500, type="server_error")
 
 
 def test_errors_have_the_shape_under_a_root_path(app: FastAPI) -> None:

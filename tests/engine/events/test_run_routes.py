@@ -106,7 +106,16 @@ def test_run_that_is_no_generator_is_refused() -> None:
         run_routes(Task, forgotten_yield)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("accept", ["text/event-stream", "text/event-stream, */*;q=0.1"])
+@pytest.mark.parametrize(
+    "accept",
+    [
+        "text/event-stream",
+        "Text/Event-Stream",
+        "text/event-stream, */*",
+        "text/event-stream, */*;q=0.1",
+        "application/json;q=0.5, text/event-stream",
+    ],
+)
 def test_client_of_event_streams_gets_the_events(client: TestClient, accept: str) -> None:
     headers = {"Accept": accept}
     run = client.post("/runs", json={"steps": 2, "interval": 0}, headers=headers)
@@ -121,7 +130,16 @@ def test_client_of_event_streams_gets_the_events(client: TestClient, accept: str
     assert client.get(run.headers["location"]).json()["status"] == "done"
 
 
-@pytest.mark.parametrize("accept", ["*/*", "application/json, text/event-stream"])
+@pytest.mark.parametrize(
+    "accept",
+    [
+        "*/*",
+        "text/html",
+        "text/event-stream;q=0",
+        "application/json, text/event-stream",
+        "application/json, text/event-stream;q=0.9",
+    ],
+)
 def test_client_of_json_gets_the_run(client: TestClient, accept: str) -> None:
     assert client.post("/runs", headers={"Accept": accept}).status_code == 202
 

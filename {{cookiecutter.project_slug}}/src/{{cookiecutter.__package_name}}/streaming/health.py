@@ -21,7 +21,7 @@ router = APIRouter(tags=["health"], dependencies=[PUBLIC])
 router = APIRouter(tags=["health"])
 #{% endif %}
 UNAVAILABLE: dict[int | str, dict[str, Any]] = {
-    503: {"description": "The database or the event broker is unavailable."}
+    503: {"description": "A part of the service is unavailable."}
 }
 
 
@@ -66,7 +66,7 @@ async def get_ready(request: Request) -> Health:
 
 @router.get("/health", responses=UNAVAILABLE)
 async def get_health(request: Request) -> Health:
-    """Return 200 if the database and the event broker are available."""
+    """Return 200 if all parts of the service are available."""
     health_check: HealthCheck = request.app.state.health_check
     try:
         await health_check.run()

@@ -38,7 +38,7 @@ class CrossOriginMiddleware(RejectingMiddleware):
     """Rejects unsafe requests from pages of other origins, except for `origins`.
 
     With `protect_reads` it rejects safe ones too, except for links to documents: otherwise any page
-    that is open on this machine could start exports.
+    that is open on this machine could start streams.
     """
 
     def __init__(self, app: ASGIApp, origins: Collection[str], protect_reads: bool = False) -> None:
@@ -47,7 +47,7 @@ class CrossOriginMiddleware(RejectingMiddleware):
         self._protect_reads = protect_reads
 
     def find_problem(self, scope: Scope, headers: Headers) -> ProblemResponse | None:
-        # In a frame or an object a page of another origin could load one export after another.
+        # In a frame or an object a page of another origin could load one stream after another.
         fetch = headers.get("sec-fetch-mode"), headers.get("sec-fetch-dest")
         is_protected = self._protect_reads and fetch != ("navigate", "document")
         if scope.get("method") in SAFE_METHODS and not is_protected:

@@ -2,9 +2,11 @@
 
 #{% if cookiecutter.__uses.sse %}
 import asyncio
+import re
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 #{% else %}
+import re
 from collections.abc import Callable, Coroutine
 #{% endif %}
 from functools import update_wrapper
@@ -37,6 +39,7 @@ from .registry import Streams
 #{% endif %}
 from .response import ItemsResponse
 
+QUALITY = re.compile(r"0(\.\d{0,3})?|1(\.0{0,3})?", re.ASCII)
 PREFIX = "response_model_"
 CONTEXT = "_stream_context"
 """The parameter of a streamed path operation with its request and its response."""
@@ -157,6 +160,16 @@ def streamed(endpoint: Callable[..., Any], options: dict[str, Any]) -> Callable[
 async def get_context(request: Request, response: Response) -> tuple[Request, Response]:
     """Return the request, and the status and headers that dependencies have set."""
     return request, response
+
+
+def parse_accept(accept: str) -> dict[str, float]:
+    """Return the quality of each media range in `Accept` (RFC 9110, section 12.5.1)."""
+    qualities = {}
+    for element in accept.split(","):
+        media_range, *parameters = (part.strip().lower() for part in element.split(";"))
+        quality = next((each[2:] for each in parameters if each.startswith("q=")), "1")
+        qualities[media_range] = float(quality) if QUALITY.fullmatch(quality) else 0.0
+    return qualities
 #{% if cookiecutter.__uses.sse %}
 
 

@@ -5,7 +5,7 @@ from contextlib import aclosing
 from typing import Annotated, Any
 
 from fastapi import APIRouter, HTTPException, Path, Request, Response
-from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from pydantic import BaseModel, ConfigDict, Field
 
 #{% if cookiecutter.__uses.tokens %}
 from ..access.dependencies import SCOPE_ERRORS, requires
@@ -33,13 +33,23 @@ CHAT_ID = r"^[^\x00-\x1f\x7f]{1,128}$"
 ChatId = Annotated[str, Path(pattern=CHAT_ID)]
 
 
+class MessagePart(BaseModel):
+    """A part of a message of the page: `text`, a `file` with its URL, or another type."""
+
+    model_config = ConfigDict(extra="allow")
+
+    type: str
+    text: str = ""
+    url: str = ""
+
+
 class UIMessage(BaseModel):
     """A message of the page."""
 
     model_config = ConfigDict(extra="allow")
 
     role: str
-    parts: list[dict[str, JsonValue]]
+    parts: list[MessagePart]
 
 
 class ChatRequest(BaseModel):
@@ -131,16 +141,16 @@ async def message_chunks(request: Request, run: Run) -> AsyncGenerator[Chunk, No
     yield Chunk(encoder.end_text() + end + DONE, 1)
 
 
-def content_of(parts: Sequence[dict[str, Any]]) -> str | list[dict[str, Any]]:
+def content_of(parts: Sequence[MessagePart]) -> str | list[dict[str, Any]]:
     """Return the content of a message in OpenAI's API: its text, else text and images."""
-    if not any(part.get("type") == "file" for part in parts):
-        return "".join(part["text"] for part in parts if part.get("type") == "text")
+    if not any(part.type == "file" for part in parts):
+        return "".join(part.text for part in parts if part.type == "text")
     content: list[dict[str, Any]] = []
     for part in parts:
-        if part.get("type") == "text":
-            content.append({"type": "text", "text": part["text"]})
-        elif part.get("type") == "file":
-            content.append({"type": "image_url", "image_url": {"url": part["url"]}})
+        if part.type == "text":
+            content.append({"type": "text", "text": part.text})
+        elif part.type == "file":
+            content.append({"type": "image_url", "image_url": {"url": part.url}})
     return content
 
 

@@ -7,7 +7,8 @@ from contextlib import aclosing, asynccontextmanager, suppress
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, FastAPI, HTTPException, Request, Response
-from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.middleware.errors import ServerErrorMiddleware
 
 #{% if cookiecutter.__uses.tokens %}
 from ..access.dependencies import requires
@@ -16,6 +17,7 @@ from ..access.tokens import Scope
 from ..events.response import EventStreamResponse
 from ..events.routes import EVENT
 from ..events.wire import HEARTBEAT
+from ..problems import server_problem
 from ..registry import Chunk, Reason
 from ..response import StreamResponse
 from .answers import AnswerStopped, ChatRoute, Part, call, follow, require_generator, start, text_of
@@ -29,13 +31,22 @@ Stop = Annotated[str, Field(min_length=1)]
 Limit = Annotated[int, Field(ge=1)]
 
 
+class ContentPart(BaseModel):
+    """A part of a message; its other members depend on its type."""
+
+    model_config = ConfigDict(extra="allow")
+
+    type: str
+    text: str | None = None
+
+
 class ChatMessage(BaseModel):
     """A message; its other members depend on its role."""
 
     model_config = ConfigDict(extra="allow")
 
     role: str
-    content: JsonValue = None
+    content: str | list[ContentPart] | None = None
 
 
 class StreamOptions(BaseModel):
@@ -182,6 +193,7 @@ def install_openai(app: FastAPI, answer: Callable[..., Any]) -> None:
     require_generator(answer)
     for kind, handler in app.exception_handlers.items():
         app.exception_handlers[kind] = openai_errors(handler)
+    app.add_middleware(ServerErrorMiddleware, handler=openai_errors(server_problem))
     created = int(time.time())
     router = APIRouter(
         tags=["chat"],

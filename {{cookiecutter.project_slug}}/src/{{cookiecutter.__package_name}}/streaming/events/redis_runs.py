@@ -50,11 +50,15 @@ class RedisRuns(Runs):
             fields: Any = await redis.hgetall(RUN + id)
         return to_run(fields)
 
+    async def _claim(
+        self,
+        run: Run,
+        *,
+        create: bool,
 #{% if cookiecutter.__uses.chat %}
-    async def _claim(self, run: Run, *, create: bool, replace: bool = False) -> Run | None:
-#{% else %}
-    async def _claim(self, run: Run, *, create: bool) -> Run | None:
+        replace: bool = False,
 #{% endif %}
+    ) -> Run | None:
         fields = [each for field in asdict(run).items() for each in field]
         keys = [LEASES, RUN + run.id, RUN_KEY + run.key]
 #{% if cookiecutter.__uses.chat %}

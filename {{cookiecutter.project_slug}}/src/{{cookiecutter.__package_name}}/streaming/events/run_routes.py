@@ -18,7 +18,7 @@ from ..openapi import retry_later, stream_responses
 from ..openapi import stream_responses
 #{% endif %}
 from ..registry import UNKNOWN, network_of
-from ..routes import StreamRoute
+from ..routes import StreamRoute, parse_accept
 from .broker import EARLIEST
 from .response import TopicStreamResponse
 from .routes import BODY_ERRORS, EVENT, BrokerDep, follow
@@ -93,10 +93,10 @@ def run_routes(request_type: type[R], run: Callable[[R, str], AsyncIterator[Any]
     ) -> Any:
         """Start a run, which continues after a disconnect; `Location` is its status.
 
-        A client that accepts `text/event-stream`, and not JSON, gets its events: use `curl -N`.
+        A client that prefers `text/event-stream` to JSON gets its events: use `curl -N`.
         """
-        accept = request.headers.get("accept", "")
-        streams = EVENTS in accept and "application/json" not in accept
+        accepted = parse_accept(", ".join(request.headers.getlist("accept")))
+        streams = accepted.get(EVENTS, 0) > accepted.get("application/json", 0)
         if streams:
 #{% if cookiecutter.__uses.tokens %}
             await Requires(Scope.EVENTS)(request, None, None)

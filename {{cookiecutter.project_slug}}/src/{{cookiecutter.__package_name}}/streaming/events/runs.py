@@ -76,7 +76,6 @@ class Runs(ABC):
             running.stop()
         await asyncio.gather(*self._tasks)
 
-#{% if cookiecutter.__uses.chat %}
     async def start(
         self,
         work: Callable[[str], Any],
@@ -84,13 +83,10 @@ class Runs(ABC):
         *,
         key: str = "",
         body: str = "",
+#{% if cookiecutter.__uses.chat %}
         name: str = "",
-    ) -> Run:
-#{% else %}
-    async def start(
-        self, work: Callable[[str], Any], caller: str, *, key: str = "", body: str = ""
-    ) -> Run:
 #{% endif %}
+    ) -> Run:
         """Start a run, and return it; or return the run that `caller` has started with `key`.
 
 #{% if cookiecutter.__uses.chat %}

@@ -2,7 +2,6 @@
 
 import csv
 import json
-import re
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Annotated, Any
@@ -18,7 +17,7 @@ from ..access.dependencies import SCOPE_ERRORS, requires
 from ..access.tokens import Scope
 #{% endif %}
 from ..openapi import stream_responses
-from ..routes import StreamRoute
+from ..routes import StreamRoute, parse_accept
 from .columns import bind, parameter_type
 #{% if cookiecutter.__uses.csv %}
 from .csv import CSVResponse
@@ -31,7 +30,6 @@ from .ndjson import NDJSONResponse
 from .response import ExportResponse, content_disposition
 from .rows import Rows
 
-QUALITY = re.compile(r"0(\.\d{0,3})?|1(\.0{0,3})?", re.ASCII)
 FORMATS: list[type[ExportResponse]] = [
 #{% if cookiecutter.__uses.ndjson %}
     NDJSONResponse,
@@ -200,11 +198,7 @@ def negotiate(accept: str, formats: Sequence[type[ExportResponse]]) -> type[Expo
 
     Raises `HTTPException`: 406 if none is accepted.
     """
-    qualities = {}
-    for element in accept.split(","):
-        media_range, *parameters = (part.strip().lower() for part in element.split(";"))
-        quality = next((each[2:] for each in parameters if each.startswith("q=")), "1")
-        qualities[media_range] = float(quality) if QUALITY.fullmatch(quality) else 0.0
+    qualities = parse_accept(accept)
 
     def quality_of(response_class: type[ExportResponse]) -> float:
         media_type = response_class.media_type
