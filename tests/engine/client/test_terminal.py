@@ -90,20 +90,24 @@ texts = st.text(characters) | st.sampled_from(["\x1b]0;title\x07", "\x1b[2J", "\
 values = st.recursive(
     texts | st.none() | st.integers(), lambda each: st.lists(each) | st.dictionaries(texts, each)
 )
-events = st.builds(lambda topic, data: {"topic": topic, "data": data}, texts, values)
-documents = (values | events | st.fixed_dictionaries({"title": texts, "detail": texts})).flatmap(
-    lambda value: st.sampled_from([json.dumps(value), json.dumps(value, ensure_ascii=False)])
+multiplexed = st.builds(lambda data: {"topic": "a", "data": data}, values)
+documents = (
+    values | multiplexed | st.fixed_dictionaries({"title": texts, "detail": texts})
+).flatmap(lambda value: st.sampled_from([json.dumps(value), json.dumps(value, ensure_ascii=False)]))
+ends = st.sampled_from(["\n", "\r", "\r\n"])
+ids = st.sampled_from([":", "id: 7", "id: 8"])
+names = st.sampled_from([":", "event: done", "event: stream-error", "event: reset"])
+others = st.sampled_from([":", "retry: 1"]) | texts
+events = st.builds(
+    lambda id, name, other, data, end: end.join([id, name, other, f"data: {data}", "", ""]),
+    # Another id ends the command.
+    ids | ids | ids | texts.map("id: {}".format),
+    names | texts.map("event: {}".format),
+    others,
+    documents | documents | documents | texts,
+    ends,
 )
-names = st.sampled_from(["message", "ready", "reset", "done", "stream-error"])
-fields = st.one_of(
-    st.tuples(st.just("data: "), documents | texts),
-    st.tuples(st.just("event: "), names | texts),
-    st.tuples(st.just("id: "), st.sampled_from("789") | texts),
-    st.tuples(st.sampled_from(["retry: ", ":", ""]), texts),
-)
-lines = st.tuples(fields, st.sampled_from(["\n", "\n\n", "\r", "\r\n"]))
-streams = st.lists(lines).map(lambda many: "".join(f"{a}{b}{end}" for (a, b), end in many).encode())
-bodies = streams | documents.map(str.encode) | st.binary()
+streams = st.lists(events | others).map("".join).map(str.encode)
 
 
 def split(body: bytes, positions: Sequence[int]) -> list[bytes]:
@@ -112,34 +116,37 @@ def split(body: bytes, positions: Sequence[int]) -> list[bytes]:
     return [body[start:end] for start, end in zip([0, *ends], ends, strict=False)]
 
 
-media_types = st.sampled_from(
-    [b"text/event-stream", b"application/problem+json"]
-) | st.binary().map(lambda data: re.sub(rb"[\r\n\0]", b"", data))
-charsets = st.sampled_from([b"", b"", b";charset=latin-1", b";charset=utf-16", b";charset=utf-7"])
-content_types = st.tuples(media_types, charsets).map(b"".join)
-answers: Any = st.builds(
-    Answer,
-    st.sampled_from([200, 200, 404, 429, 503]),
-    st.binary() | texts.map(str.encode),
-    content_types.map(lambda value: [(b"Content-Type", value)]),
-    st.builds(split, bodies, st.lists(st.integers(0))),
-)
+def answers(
+    statuses: Sequence[int], media_types: st.SearchStrategy[bytes], bodies: st.SearchStrategy[bytes]
+) -> st.SearchStrategy[Answer]:
+    """Return a strategy for answers whose body is in any pieces."""
+    headers = media_types.map(lambda value: [(b"Content-Type", value)])
+    pieces: Any = st.builds(split, bodies, st.lists(st.integers(0, 200)))
+    reasons = st.binary() | texts.map(str.encode)
+    return st.builds(Answer, st.sampled_from(statuses), reasons, headers, pieces)
+
+
+charsets = st.sampled_from([b"", b";charset=latin-1", b";charset=utf-16", b";charset=utf-7"])
+event_streams = answers([200], charsets.map(lambda each: b"text/event-stream" + each), streams)
+problems = answers([404, 429, 503], st.just(b"application/problem+json"), documents.map(str.encode))
+lines = st.binary().map(lambda data: re.sub(rb"[\r\n\0]", b"", data))
+any_answers = answers([200, 404, 503], lines | st.just(b"text/event-stream"), streams | st.binary())
 
 
 @configured(deadline=None)
 @given(
-    answers=st.lists(answers, min_size=1, max_size=3),
+    many=st.lists(event_streams | problems | any_answers, min_size=1, max_size=3),
     topics=st.sampled_from([["a"], ["a", "b"]]),
     output=st.builds(Terminal) | st.builds(Pipe),
     # On a terminal without colours all escape sequences are those of the server.
     term=st.sampled_from(["dumb", "xterm"]),
 )
 def test_answer_of_any_server_cannot_control_the_terminal(
-    answers: list[Answer], topics: list[str], output: Terminal, term: str
+    many: list[Answer], topics: list[str], output: Terminal, term: str
 ) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TERM", term)
-        log = follow(answers, topics, output)
+        log = follow(many, topics, output)
 
     shown = output.shown()
     assert not controls(log)
