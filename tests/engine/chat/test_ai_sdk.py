@@ -132,6 +132,7 @@ def test_failure_is_an_error_after_the_text(
         {"id": CHAT, "messages": []},
         {"id": "", "messages": [{"role": "user", "parts": []}]},
         {"id": "a\n", "messages": [{"role": "user", "parts": []}]},
+        {"id": "a/b", "messages": [{"role": "user", "parts": []}]},
         {"id": CHAT, "messages": [{"role": "user"}]},
         {"id": CHAT, "messages": [{"role": "user", "parts": [{}]}]},
         {"id": CHAT, "messages": [{"role": "user", "parts": [{"type": "text", "text": 5}]}]},

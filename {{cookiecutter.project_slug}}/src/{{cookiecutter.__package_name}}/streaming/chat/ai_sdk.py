@@ -28,7 +28,7 @@ FINISH_REASONS = {"content_filter": "content-filter", "tool_calls": "tool-calls"
 """Reasons that the protocol names in another way than OpenAI's API."""
 TEXT = "text"
 """The id of the text, of which one is open at a time."""
-CHAT_ID = r"^[^\x00-\x1f\x7f]{1,128}$"
+CHAT_ID = r"^[^\x00-\x1f\x7f/]{1,128}$"
 
 ChatId = Annotated[str, Path(pattern=CHAT_ID)]
 
