@@ -42,6 +42,8 @@ LARGE = 100
 PADDING = "x" * 200_000
 PACE = 0.01
 """Seconds from one event to the next."""
+RUN_PACE = RUNS / 1200
+"""Seconds from one event of a run to the next: the rate of all runs is constant."""
 FAULT = 1.0
 """Seconds for which the link to Redis is slow or cut."""
 RETRY = 0.05
@@ -397,7 +399,7 @@ def test_followers_of_runs_see_each_event_once(project: Project, tmp_path: Path)
             runs = []
             for number in range(RUNS):
                 url = f"http://127.0.0.1:{running.replica_ports[number % 2]}/runs"
-                runs.append(await client.post(url, json={"steps": TOKENS, "interval": PACE}))
+                runs.append(await client.post(url, json={"steps": TOKENS, "interval": RUN_PACE}))
             topics = [run.json()["topic"] for run in runs]
             followers = [[RunFollower(topic, f"{topic}-{n}") for n in range(3)] for topic in topics]
             async with asyncio.TaskGroup() as tasks:
