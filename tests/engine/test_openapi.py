@@ -30,10 +30,8 @@ if SSE:
     PATHS += ["/events/{topic}"]
     ERRORS |= {
         "get /events/{topic}": SCOPE_ERRORS | {"422", "429", "503"},
-        "post /events/{topic}": SCOPE_ERRORS
-        | {"400", "409", "413", "422"}
-        | ({"503"} if REDIS else set()),
-        "post /runs": SCOPE_ERRORS | {"400", "413", "422", "429", "503"},
+        "post /events/{topic}": SCOPE_ERRORS | {"400", "408", "409", "413", "422", "503"},
+        "post /runs": SCOPE_ERRORS | {"400", "408", "413", "422", "429", "503"},
         "get /runs/{id}": SCOPE_ERRORS | {"404", "422"} | ({"503"} if REDIS else set()),
         "delete /runs/{id}": SCOPE_ERRORS | {"404", "422"} | ({"503"} if REDIS else set()),
     }
@@ -42,7 +40,7 @@ if OPENAI:
     ERRORS |= {"get /v1/models": set(), "post /v1/chat/completions": set()}
 if AI_SDK:
     ERRORS |= {
-        "post /api/chat": SCOPE_ERRORS | {"400", "413", "422", "429", "503"},
+        "post /api/chat": SCOPE_ERRORS | {"400", "408", "413", "422", "429", "503"},
         "get /api/chat/{id}/stream": SCOPE_ERRORS | {"422", "429", "503"},
         "post /api/chat/{id}/stop": SCOPE_ERRORS | {"422"} | ({"503"} if REDIS else set()),
     }

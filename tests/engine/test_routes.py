@@ -9,7 +9,7 @@ import pytest
 from fastapi import APIRouter, Depends, FastAPI, Query, Request
 from fastapi.testclient import TestClient
 from starlette.authentication import AuthCredentials
-from starlette.types import Message
+from starlette.types import Message, Scope
 
 from streaming_api import streaming
 from streaming_api.streaming import StreamRoute
@@ -20,6 +20,13 @@ from streaming_api.streaming.registry import Streams
 from .variant import CSV, EXPORTS, SSE, TOKENS
 
 MAX_BYTES = 100
+POST_BODY: Scope = {
+    "type": "http",
+    "method": "POST",
+    "path": "/body",
+    "query_string": b"",
+    "headers": [],
+}
 
 
 async def page(limit: int = 10, size: Annotated[int, Query(alias="pageSize")] = 10) -> None:
@@ -167,14 +174,7 @@ if SSE:
         async def send(message: Message) -> None:
             sent.append(message)
 
-        scope = {
-            "type": "http",
-            "method": "POST",
-            "path": "/body",
-            "query_string": b"",
-            "headers": [],
-        }
-        await client.app(scope, receive, send)
+        await client.app(POST_BODY, receive, send)
 
         assert sent[0]["status"] == 408
         assert (b"connection", b"close") in sent[0]["headers"]
@@ -202,15 +202,7 @@ if TOKENS:
         app.state.settings = SimpleNamespace(max_event_bytes=MAX_BYTES)
         app.state.streams = Streams(send_timeout=30, max_seconds=0, max_per_client=1, grace=0)
         app.include_router(router, dependencies=[streaming.requires(next(iter(streaming.Scope)))])
-        scope = {
-            "type": "http",
-            "method": "POST",
-            "path": "/body",
-            "query_string": b"",
-            "headers": [],
-            "auth": AuthCredentials(),
-            "user": streaming.Caller(),
-        }
-        await app(scope, receive, send)
+        unknown = {"auth": AuthCredentials(), "user": streaming.Caller()}
+        await app(POST_BODY | unknown, receive, send)
 
         assert sent[0]["status"] == 401
