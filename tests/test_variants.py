@@ -25,9 +25,11 @@ from support.static import LOADED_BY_NAME
 from support.tools import TEMPLATE, arguments, require, succeed
 
 ENGINE_TESTS = TEMPLATE / "tests" / "engine"
-ENGINE_GATE = "--cov-config=tests/engine/coveragerc"
+ENGINE_GATE = ("--cov", "--cov-config=tests/engine/coveragerc")
 ENGINE_TOOLS = ("--with", "hypothesis")
 """Packages of the engine's tests that projects do not depend on."""
+SLOW = ("live", "streaming", "test_commands.py", "test_server.py", "yields/test_live.py")
+"""Tests of the engine that are slow, and test what is the same in all variants."""
 
 AWKWARD = 'It\'s "Ünï" \\ 🎉 واجهة <b>&amp;'
 
@@ -101,23 +103,25 @@ def mypy_cache(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 
 def check(
-    project: Project, settings: dict[str, str], *, own_gate: bool, with_engine: bool = True
+    project: Project, settings: dict[str, str], *, is_recipe: bool, with_engine: bool
 ) -> None:
     """Check types, dependencies, their names and known weaknesses; run all tests of a project.
 
-    With `own_gate` the project's own tests have to cover the application alone. With `with_engine`
-    the tests of the engine run beside them.
+    With `with_engine` the tests of the engine run beside the project's own. In a recipe the own
+    tests have to cover the application, and all tests the engine; in other variants the slow tests
+    of what is the same in all variants are left out.
     """
     project.run("mypy", env=settings)
     project.run("--with", "deptry", "deptry", "--per-rule-ignores", UNUSED, ".", env=settings)
     succeed("bandit", "--quiet", "--recursive", str(project.path / "src"))
     assert names(project) <= pre_gen_project.DEPENDENCIES | sys.stdlib_module_names
-    if own_gate:
+    if is_recipe:
         project.run("pytest", "-W", "error", "--cov", env=settings)
     if not with_engine:
         return
     shutil.copytree(ENGINE_TESTS, project.path / "tests" / "engine")
-    pytest_command = ("python", "-m", "pytest", "-W", "error", "--cov", ENGINE_GATE)
+    options = ENGINE_GATE if is_recipe else [f"--ignore=tests/engine/{path}" for path in SLOW]
+    pytest_command = ("python", "-m", "pytest", "-W", "error", *options)
     project.run(*ENGINE_TOOLS, *pytest_command, env=settings)
 
 
@@ -137,7 +141,7 @@ def test_variant_passes_all_checks(
     check(
         bake(**answers),
         mypy_cache | servers(answers, request),
-        own_gate=name(answers) in RECIPES,
+        is_recipe=name(answers) in RECIPES,
         # "everything" has the same engine, and the client in addition.
         with_engine=name(answers) != "replicas",
     )

@@ -18,6 +18,7 @@ from support.tools import free_port, require, succeed
 EXAMPLES = os.environ.get("CONFORMANCE_EXAMPLES", "10")
 """Maximum number of requests for each operation and kind of test."""
 
+TOKENS = '{"everything": ["events", "publish", "export"]}'
 LIMITS = {
     # Event streams end, and as many are open as there are requests. An export of few rows is
     # complete in this time; on a busy machine it is requested again.
@@ -28,20 +29,26 @@ LIMITS = {
 }
 
 
-@pytest.fixture(params=["{}", '{"everything": ["events", "publish", "export"]}'])
-def tokens(request: pytest.FixtureRequest) -> str:
-    """The setting `API_TOKENS`, without and with a token."""
-    setting: str = request.param
-    return setting
-
-
 @pytest.fixture(params=["default_project", "project_on_servers"])
-def url(tokens: str, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+def name(request: pytest.FixtureRequest) -> str:
+    """The name of each project."""
+    name: str = request.param
+    return name
+
+
+@pytest.fixture
+def tokens(name: str) -> str:
+    """The setting `API_TOKENS`: the default project has none."""
+    return "{}" if name == "default_project" else TOKENS
+
+
+@pytest.fixture
+def url(name: str, tokens: str, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """The URL of each project, running with its servers."""
     port = free_port()
-    project: Project = request.getfixturevalue(request.param)
+    project: Project = request.getfixturevalue(name)
     settings = LIMITS | {"PORT": str(port), "API_TOKENS": tokens}
-    if request.param == "default_project":
+    if name == "default_project":
         settings["DATABASE_URL"] = f"sqlite:///{tmp_path}/own.db"
     else:
         settings["DATABASE_URL"] = request.getfixturevalue("postgresql_url")

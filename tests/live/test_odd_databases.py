@@ -96,33 +96,33 @@ def test_pgbouncer_in_transaction_mode_serves_exports(
 
 
 @contextmanager
-def standby(primary: Cluster, folder: Path) -> Iterator[str]:
+def standby(primary: Cluster) -> Iterator[str]:
     """Run a hot standby of a server; yield its URL."""
-    copy = Cluster(folder, free_port(), primary.user, primary.settings)
-    if primary.user is not None:
-        shutil.chown(folder, primary.user)
-        for parent in folder.parents[:3]:
-            parent.chmod(parent.stat().st_mode | 0o011)
-    subprocess.run(
-        [require("pg_basebackup"), "-d", f"{primary.url}/postgres", "-D", folder / "data", "-R"],
-        check=True,
-        user=primary.user,
-        cwd=folder,
-    )
-    with copy.running():
-        yield copy.url
+    # Each start of pytest closes the folder of `tmp_path` to other users again.
+    with TemporaryDirectory() as name:
+        copy = Cluster(Path(name), free_port(), primary.user, primary.settings)
+        if primary.user is not None:
+            shutil.chown(name, primary.user)
+        data = copy.folder / "data"
+        subprocess.run(
+            [require("pg_basebackup"), "-d", f"{primary.url}/postgres", "-D", data, "-R"],
+            check=True,
+            user=primary.user,
+            cwd=name,
+        )
+        with copy.running():
+            yield copy.url
 
 
 def test_hot_standby_serves_exports(
-    project_on_servers: Project, redis_url: str, tmp_path_factory: pytest.TempPathFactory
+    project_on_servers: Project, redis_url: str, tmp_path: Path
 ) -> None:
-    folder = tmp_path_factory.mktemp("standby")
     with cluster() as primary, primary.running():
         seed(project_on_servers, f"{primary.url}/postgres")
-        with standby(primary, folder) as url:
+        with standby(primary) as url:
             until(lambda: query(f"{url}/postgres", "SELECT pg_is_in_recovery()") == [["t"]])
             found = exports(
-                project_on_servers, folder / "service", redis_url, DATABASE_URL=f"{url}/postgres"
+                project_on_servers, tmp_path / "service", redis_url, DATABASE_URL=f"{url}/postgres"
             )
 
     assert len(found[PATHS[0]].splitlines()) == ROWS
