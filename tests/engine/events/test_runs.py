@@ -224,6 +224,26 @@ async def test_cleanup_is_not_cancelled_by_stop_or_shutdown(
     assert end_of(last) == (DONE, "stopped")
 
 
+async def test_stop_lets_the_cleanup_of_a_normal_end_complete(runs: Runs) -> None:
+    cleaning, may_end, cleaned = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    async def work(topic: str) -> AsyncGenerator[int, None]:
+        try:
+            yield 1
+        finally:
+            cleaning.set()
+            await may_end.wait()
+            cleaned.set()
+
+    run = await runs.start(work, "ada")
+    with fail_after(TIMEOUT):
+        await cleaning.wait()
+        await runs.stop(run.id)
+        await wait_all_tasks_blocked()
+        may_end.set()
+        await cleaned.wait()
+
+
 async def test_stop_of_ended_run_keeps_its_status(broker: Broker, runs: Runs) -> None:
     run = await runs.start(count_to_three, "ada")
     await follow(broker, run.topic)

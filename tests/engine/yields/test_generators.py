@@ -470,6 +470,28 @@ async def test_generator_in_thread_is_closed_at_its_next_item() -> None:
     assert closed.is_set()
 
 
+async def test_cleanup_of_a_normal_end_completes() -> None:
+    cleaning, may_end, cleaned = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    async def generate() -> AsyncGenerator[int, None]:
+        try:
+            yield 1
+        finally:
+            cleaning.set()
+            await may_end.wait()
+            cleaned.set()
+
+    running = generators.RunningGenerator(generate())
+    assert await running.take(None) == [1]
+    await cleaning.wait()
+    closing = asyncio.create_task(running.close())
+    await asyncio.sleep(0)
+    may_end.set()
+    await closing
+
+    assert cleaned.is_set()
+
+
 async def test_cleanup_is_shielded_from_cancellation() -> None:
     source = Source(waits=True)
 

@@ -24,6 +24,8 @@ MAX_BATCH = 200
 CHUNK_BYTES = 64 * 1024
 FLUSH_SECONDS = 0.02
 """Time after which the items of a generator that never waits are sent."""
+CLEANUP_SECONDS = 0.1
+"""Time that a generator has before its cancellation: it may be in the cleanup of a normal end."""
 START_SECONDS = 0.5
 """Time after which a stream with heartbeats starts without an item."""
 
@@ -68,6 +70,7 @@ class RunningGenerator:
         self._waiting: deque[Any] = deque()
         self._arrived = asyncio.Event()
         self._closing = False
+        self._cancelling: asyncio.TimerHandle | None = None
         self._end: asyncio.Future[None]
         self._taken: asyncio.Event | threading.Event
         self._loop = asyncio.get_running_loop()
@@ -101,9 +104,12 @@ class RunningGenerator:
         return taken
 
     def stop(self) -> None:
-        """Cancel the generator, once: its cleanup is not cancelled."""
+        """Cancel the generator, once: its cleanup is not cancelled.
+
+        This is at its next `yield`, or where it waits after `CLEANUP_SECONDS`.
+        """
         if isinstance(self._end, asyncio.Task) and not self._closing:
-            self._end.cancel()
+            self._cancelling = self._loop.call_later(CLEANUP_SECONDS, self._cancel)
         self._closing = True
         self.limit = 0
         self._taken.set()
@@ -137,13 +143,23 @@ class RunningGenerator:
                 raise
             raise RuntimeError("The generator was cancelled, and not by its stream.") from None
         finally:
+            if self._cancelling:
+                self._cancelling.cancel()
             await generator.aclose()
+
+    def _cancel(self) -> None:
+        if self._cancelling:
+            self._cancelling.cancel()
+            self._cancelling = None
+        self._end.cancel()
 
     async def _until_taken(
         self, generator: AsyncGenerator[Any, None], taken: asyncio.Event
     ) -> None:
         """Wait until items are taken. A cancellation in between is raised at the `yield`."""
-        if self._closing:
+        if self._cancelling:
+            self._cancel()
+        elif self._closing:
             raise asyncio.CancelledError
         taken.clear()
         try:
