@@ -485,7 +485,7 @@ async def test_cleanup_of_a_normal_end_completes() -> None:
     assert await running.take(None) == [1]
     await cleaning.wait()
     closing = asyncio.create_task(running.close())
-    await asyncio.sleep(0)
+    await anyio.wait_all_tasks_blocked()
     may_end.set()
     await closing
 
