@@ -14,6 +14,7 @@ from fastapi.sse import ServerSentEvent
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
+from streaming_api.streaming import generators
 from streaming_api.streaming.events.broker import EARLIEST, Broker
 from streaming_api.streaming.events.runs import BUFFER, Run, Runs
 from streaming_api.streaming.events.wire import DONE, STREAM_ERROR, Event
@@ -224,7 +225,10 @@ async def test_cleanup_is_not_cancelled_by_stop_or_shutdown(
     assert end_of(last) == (DONE, "stopped")
 
 
-async def test_stop_lets_the_cleanup_of_a_normal_end_complete(runs: Runs) -> None:
+async def test_stop_lets_the_cleanup_of_a_normal_end_complete(
+    runs: Runs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(generators, "CLEANUP_SECONDS", TIMEOUT)
     cleaning, may_end, cleaned = asyncio.Event(), asyncio.Event(), asyncio.Event()
 
     async def work(topic: str) -> AsyncGenerator[int, None]:
