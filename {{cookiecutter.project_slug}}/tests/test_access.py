@@ -151,7 +151,12 @@ def test_every_route_follows_its_rule(
         statuses = {expected_status(rule, token, by_session) for rule in found}
         assert denied in (statuses - {None} or {None}), f"{method} {path}"
         if denied:
+#{% if cookiecutter.__uses.openai %}
+            expected = "application/json" if "/v1/" in path else "application/problem+json"
+            assert response.headers["content-type"] == expected
+#{% else %}
             assert response.headers["content-type"] == "application/problem+json"
+#{% endif %}
 
 
 def test_sign_in_sets_cookie_for_this_service(app: FastAPI) -> None:

@@ -14,6 +14,7 @@ from streaming_api.streaming.access.authentication import Sessions, TokenBackend
 from streaming_api.streaming.access.dependencies import COOKIE, require_token
 from streaming_api.streaming.access.tokens import hash_token
 from streaming_api.streaming.problems import problem_handlers
+from streaming_api.streaming.registry import Streams
 
 READ = next(iter(Scope))
 ALL = hash_token("all")
@@ -45,6 +46,7 @@ def app() -> FastAPI:
     """An application with a route for each rule."""
     app = FastAPI(exception_handlers=problem_handlers)
     app.state.settings = Limits()
+    app.state.streams = Streams(send_timeout=30, max_seconds=0, max_per_client=1, grace=0)
     router = APIRouter(route_class=StreamRoute)
     router.add_api_route("/public", first, dependencies=[PUBLIC])
     router.add_api_route("/token", get_caller)

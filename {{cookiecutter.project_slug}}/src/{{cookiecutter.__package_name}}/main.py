@@ -55,7 +55,7 @@ from .streaming.access.dependencies import PUBLIC
 from .streaming.access.hosts import HostMiddleware
 #{% endif %}
 #{% if cookiecutter.__uses.openai %}
-from .streaming.chat.openai import install_openai
+from .streaming.chat.openai import install_openai, openai_errors
 #{% elif cookiecutter.__uses.ai_sdk %}
 from .streaming.chat.ai_sdk import chat_routes
 #{% endif %}
@@ -226,7 +226,11 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 #{% endif %}
     # Of middleware, the last one added is the outermost. Starlette's own ServerErrorMiddleware is
     # outside of all; this one makes a 500 pass through the others, so it has their headers.
+#{% if cookiecutter.__uses.openai %}
+    app.add_middleware(ServerErrorMiddleware, handler=openai_errors(server_problem))
+#{% else %}
     app.add_middleware(ServerErrorMiddleware, handler=server_problem)
+#{% endif %}
 #{% if cookiecutter.__uses.compression %}
     install_compression(app)
 #{% endif %}

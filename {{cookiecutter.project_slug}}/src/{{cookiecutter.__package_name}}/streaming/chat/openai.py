@@ -8,7 +8,6 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, FastAPI, HTTPException, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
-from starlette.middleware.errors import ServerErrorMiddleware
 
 #{% if cookiecutter.__uses.tokens %}
 from ..access.dependencies import requires
@@ -17,7 +16,6 @@ from ..access.tokens import Scope
 from ..events.response import EventStreamResponse
 from ..events.routes import EVENT
 from ..events.wire import HEARTBEAT
-from ..problems import server_problem
 from ..registry import Chunk, Reason
 from ..response import StreamResponse
 from .answers import AnswerStopped, ChatRoute, Part, call, follow, require_generator, start, text_of
@@ -193,7 +191,6 @@ def install_openai(app: FastAPI, answer: Callable[..., Any]) -> None:
     require_generator(answer)
     for kind, handler in app.exception_handlers.items():
         app.exception_handlers[kind] = openai_errors(handler)
-    app.add_middleware(ServerErrorMiddleware, handler=openai_errors(server_problem))
     created = int(time.time())
     router = APIRouter(
         tags=["chat"],
