@@ -148,9 +148,7 @@ class RunningGenerator:
             await generator.aclose()
 
     def _cancel(self) -> None:
-        if self._cancelling:
-            self._cancelling.cancel()
-            self._cancelling = None
+        self._cancelling = None
         self._end.cancel()
 
     async def _until_taken(
@@ -158,6 +156,7 @@ class RunningGenerator:
     ) -> None:
         """Wait until items are taken. A cancellation in between is raised at the `yield`."""
         if self._cancelling:
+            self._cancelling.cancel()
             self._cancel()
         elif self._closing:
             raise asyncio.CancelledError
