@@ -161,6 +161,13 @@ if SSE:
         assert accepted.status_code == 200
         assert streams.body_bytes == MAX_BYTES
 
+    def test_body_within_its_own_limit_is_accepted_alone(
+        client: TestClient, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(module, "MAX_BODIES_BYTES", MAX_BYTES // 2)
+
+        assert client.post("/body", content=b"x" * MAX_BYTES).status_code == 200
+
     @pytest.mark.anyio
     async def test_silent_body_is_rejected(client: TestClient) -> None:
         sent: list[Message] = []

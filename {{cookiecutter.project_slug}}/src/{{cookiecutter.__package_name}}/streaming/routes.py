@@ -201,7 +201,7 @@ def limited_body(request: Request) -> Iterator[Request]:
         streams.body_bytes += size
         if received > limit:
             raise HTTPException(413, f"The body is larger than {limit} bytes.")
-        if streams.body_bytes > MAX_BODIES_BYTES:
+        if streams.body_bytes > max(limit, MAX_BODIES_BYTES):
             raise HTTPException(503, "Too many request bodies.", {"Retry-After": "1"})
         return message
 
