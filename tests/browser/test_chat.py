@@ -101,24 +101,24 @@ def test_use_chat_resumes_after_reload(ai_sdk: str, open_page: OpenPage) -> None
     expect_whole(page)
 
 
-def test_use_chat_in_second_tab_shows_the_same_answer(ai_sdk: str, open_page: OpenPage) -> None:
-    page = open_page(ai_sdk, "shared")
-    send(page)
-    expect_begun(page)
-
-    other = page.context.new_page()
-    other.goto(page.url)
-
-    expect_whole(other)
-    expect_whole(page)
-
-
-def test_use_chat_stops_the_answer_everywhere(ai_sdk: str, open_page: OpenPage) -> None:
-    page = open_page(ai_sdk, "stopped")
+@pytest.fixture
+def tabs(ai_sdk: str, open_page: OpenPage, request: pytest.FixtureRequest) -> tuple[Page, Page]:
+    """Two tabs of a chat, of which the first has begun to show an answer."""
+    page = open_page(ai_sdk, request.node.name)
     send(page)
     expect_begun(page)
     other = page.context.new_page()
     other.goto(page.url)
+    return page, other
+
+
+def test_use_chat_in_second_tab_shows_the_same_answer(tabs: tuple[Page, Page]) -> None:
+    for page in tabs:
+        expect_whole(page)
+
+
+def test_use_chat_stops_the_answer_everywhere(tabs: tuple[Page, Page]) -> None:
+    page, other = tabs
     expect_begun(other)
 
     page.get_by_role("button", name="Stop").click()

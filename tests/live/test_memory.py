@@ -7,6 +7,7 @@ import asyncio
 import json
 import os
 from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,6 +36,8 @@ OPEN = 100
 PUBLISHERS = 4
 """Number of requests at once that publish large batches."""
 HISTORY_BYTES = 64 * 1024 * 1024
+TOPICS = [f"t{number}" for number in range(1, 21)]
+BATCH = b"\n".join([json.dumps({"data": "x" * 200_000}).encode()] * 40)
 LIMIT = 20 * 1024
 """Maximum growth of the server in KiB."""
 PATIENCE = 60 + ROWS / 2000
@@ -76,35 +79,41 @@ def database(default_project: Project, tmp_path_factory: pytest.TempPathFactory)
     return file
 
 
+@contextmanager
+def serving(project: Project, database: Path, folder: Path, **settings: str) -> Iterator[Server]:
+    """Run a service."""
+    port = free_port()
+    with listener(
+        *(project.python, "-m", project.package, "serve"),
+        port=port,
+        cwd=project.path,
+        log=folder / "log",
+        env={"DATABASE_URL": f"sqlite:///{database}", "PORT": str(port), **settings},
+    ) as process:
+        yield Server(port, process.pid)
+
+
 @pytest.fixture
 def server(default_project: Project, database: Path, tmp_path: Path) -> Iterator[Server]:
     """A new server that has responded to one request of each kind."""
-    port = free_port()
+    settings = {
+        "EVENT_HISTORY": str(BUFFER),
+        "SUBSCRIBER_BUFFER": str(BUFFER),
+        "MAX_STREAMS_PER_CLIENT": str(OPEN),
+        # Stalled readers stay to the end of the test.
+        "SEND_TIMEOUT_SECONDS": str(PATIENCE),
+        "SHUTDOWN_GRACE_SECONDS": "0.1",
+    }
     with (
-        listener(
-            *(default_project.python, "-m", default_project.package, "serve"),
-            port=port,
-            cwd=default_project.path,
-            log=tmp_path / "log",
-            env={
-                "DATABASE_URL": f"sqlite:///{database}",
-                "PORT": str(port),
-                "EVENT_HISTORY": str(BUFFER),
-                "SUBSCRIBER_BUFFER": str(BUFFER),
-                "MAX_STREAMS_PER_CLIENT": str(OPEN),
-                # Stalled readers stay to the end of the test.
-                "SEND_TIMEOUT_SECONDS": str(PATIENCE),
-                "SHUTDOWN_GRACE_SECONDS": "0.1",
-            },
-        ) as process,
-        httpx.Client(base_url=f"http://127.0.0.1:{port}") as client,
+        serving(default_project, database, tmp_path, **settings) as server,
+        httpx.Client(base_url=f"http://127.0.0.1:{server.port}") as client,
     ):
         for path in EXPORTS:
             client.get(path, params={"limit": 1}).raise_for_status()
         client.post(EVENTS, json=EVENT).raise_for_status()
         with client.stream("GET", EVENTS) as response:
             response.raise_for_status()
-        yield Server(port, process.pid)
+        yield server
 
 
 def grown(server: Server, kind: str, work: Callable[[Growth], Awaitable[None]]) -> int:
@@ -138,6 +147,25 @@ async def publish(server: Server, growth: Growth) -> None:
         for _ in range(PUBLISHED):
             (await client.post(EVENTS, json=EVENT)).raise_for_status()
             growth.measure()
+
+
+async def publish_batches(server: Server, growth: Growth) -> None:
+    """Publish ten times as much as the history keeps, from several connections."""
+    url = f"http://127.0.0.1:{server.port}"
+    limits = httpx.Limits(max_connections=PUBLISHERS)
+    headers = {"Content-Type": "application/x-ndjson"}
+
+    async def publish_batch(topic: str) -> None:
+        response = await client.post(f"/events/{topic}", content=BATCH, headers=headers)
+        response.raise_for_status()
+        growth.measure()
+
+    async with (
+        httpx.AsyncClient(base_url=url, timeout=PATIENCE, limits=limits) as client,
+        asyncio.TaskGroup() as tasks,
+    ):
+        for topic in TOPICS * 4:
+            tasks.create_task(publish_batch(topic))
 
 
 @pytest.mark.parametrize("path", EXPORTS)
@@ -177,41 +205,14 @@ def test_disconnected_clients_leave_no_memory(server: Server, path: str) -> None
 def test_history_and_bodies_bound_memory(
     default_project: Project, database: Path, tmp_path: Path
 ) -> None:
-    topics = [f"t{number}" for number in range(20)]
-    line = json.dumps({"data": "x" * 200_000}).encode()
-    batch = b"\n".join([line] * 40)
-    port = free_port()
+    history = str(HISTORY_BYTES)
+    with serving(default_project, database, tmp_path, EVENT_HISTORY_BYTES=history) as server:
 
-    async def work(growth: Growth) -> None:
-        limits = httpx.Limits(max_connections=PUBLISHERS)
-        url = f"http://127.0.0.1:{port}"
-        async with (
-            opened(port, f"/events/{topics[0]}?topic={'&topic='.join(topics[1:])}", STALLED),
-            httpx.AsyncClient(base_url=url, timeout=PATIENCE, limits=limits) as client,
-            asyncio.TaskGroup() as tasks,
-        ):
+        async def work(growth: Growth) -> None:
+            async with opened(server.port, f"/events/t0?topic={'&topic='.join(TOPICS)}", STALLED):
+                await publish_batches(server, growth)
 
-            async def publish_batch(topic: str) -> None:
-                headers = {"Content-Type": "application/x-ndjson"}
-                response = await client.post(f"/events/{topic}", content=batch, headers=headers)
-                response.raise_for_status()
-                growth.measure()
-
-            for topic in topics * 4:
-                tasks.create_task(publish_batch(topic))
-
-    with listener(
-        *(default_project.python, "-m", default_project.package, "serve"),
-        port=port,
-        cwd=default_project.path,
-        log=tmp_path / "log",
-        env={
-            "DATABASE_URL": f"sqlite:///{database}",
-            "PORT": str(port),
-            "EVENT_HISTORY_BYTES": str(HISTORY_BYTES),
-        },
-    ) as process:
-        most = grown(Server(port, process.pid), "batches", work)
+        most = grown(server, "batches", work)
 
     # Freed memory is fragmented; the bodies of all publishers are parsed at once.
-    assert most * 1024 < 2.5 * HISTORY_BYTES + 6 * PUBLISHERS * len(batch)
+    assert most * 1024 < 2.5 * HISTORY_BYTES + 6 * PUBLISHERS * len(BATCH)
