@@ -1,5 +1,6 @@
 """The application: its parts, its routes and its middleware."""
 
+import gc
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -130,6 +131,8 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     except Exception as error:
         logger.warning("Exports are unavailable: %s", error)
 #{% endif %}
+    # The application lives as long as the process: the garbage collector skips it.
+    gc.freeze()
 #{% if cookiecutter.__uses.sse %}
     async with state.broker, state.runs:
         with stop_signals(state.streams.drain):
@@ -138,6 +141,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     with stop_signals(state.streams.drain):
         yield
 #{% endif %}
+    gc.unfreeze()
 #{% if cookiecutter.__uses.exports %}
     state.database.close()
 #{% endif %}
