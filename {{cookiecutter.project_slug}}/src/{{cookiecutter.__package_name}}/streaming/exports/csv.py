@@ -20,15 +20,13 @@ from .response import ExportResponse
 BYTE_ORDER_MARK = "\ufeff".encode()
 RECORD_END = b"\r\n"
 
-# JSON text in which a quote is `""`, as in CSV, and a backslash is `BACKSLASH`: JSON has no NUL.
-BACKSLASH = b"\0"
+# JSON text in which a quote is `""`, as in CSV, and a backslash is `BACKSLASH`: no byte of UTF-8.
+BACKSLASH = b"\xff"
 # `,"=` or a line break and `"=`: the quote opens a cell.
 FORMULA = re.compile(rb'"(?=[=+@\\-])(?<![^,\n]")(?!\\[^tnr])')
 # `;=`: a spreadsheet whose separator is a semicolon or a tab has a cell of its own there.
-INNER_FORMULA = re.compile(
-    rb"""[=+@-](?:(?<=;.)|(?<=;"".)|(?<=\\[tnr].)|(?<=\\[tnr]"".))""", re.DOTALL
-)
-ESCAPE = re.compile(rb"\0|\\(?:u00([0-9a-f]{2})|(.))")
+INNER_FORMULAS = re.compile(rb';(?:"")?(?=[=+@-])'), re.compile(rb'\\[tnr](?:"")?(?=[=+@-])')
+ESCAPE = re.compile(rb"\\(?:u00(..)|(.))")
 UNESCAPED = {b"b": b"\b", b"f": b"\f", b"n": b"\n", b"r": b"\r", b"t": b"\t"}
 
 
@@ -66,8 +64,11 @@ class CSVEncoder:
         if self._escape_formulas:
             text = FORMULA.sub(b"\"'", text)
             if has_escapes or b";" in text:
-                text = INNER_FORMULA.sub(rb"'\g<0>", text)
-        return ESCAPE.sub(unescape, text) if has_escapes else text
+                for formula in INNER_FORMULAS:
+                    text = formula.sub(rb"\g<0>'", text)
+        if has_escapes:
+            text = ESCAPE.sub(unescape, text).replace(BACKSLASH, b"\\")
+        return text
 
     def _records(self, rows: Sequence[Sequence[Any]]) -> bytes:
         """Return records of JSON values."""
@@ -91,8 +92,8 @@ def encode_other(value: Any) -> Any:
 
 def unescape(escape: re.Match[bytes]) -> bytes:
     """Return a character that JSON escapes as CSV has it within quotes."""
-    code, character = escape.groups(b"")
-    return bytes.fromhex(code.decode()) or UNESCAPED.get(character, b"\\")
+    code, character = escape.groups()
+    return UNESCAPED[character] if character else bytes.fromhex(code.decode())
 
 
 def without_quotes(record: bytes) -> bytes:

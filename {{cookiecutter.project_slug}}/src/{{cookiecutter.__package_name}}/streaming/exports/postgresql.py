@@ -1,6 +1,6 @@
 """PostgreSQL: reading with psycopg, one snapshot per export."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime, time, timedelta
 from threading import BoundedSemaphore
@@ -88,7 +88,7 @@ class PostgreSQL(Database):
             return column, None
         text = sa.cast(column, sa.Text)
         if isinstance(kind, sa.DateTime | sa.Time):
-            return text, each(timestamp if isinstance(kind, sa.DateTime) else time_of_day)
+            return text, timestamps if isinstance(kind, sa.DateTime) else each(time_of_day)
         if isinstance(kind, sa.Date | sa.Enum | INTERVAL):
             return text, None
         # PostgreSQL knows the type of an expression of which SQLAlchemy does not.
@@ -154,6 +154,14 @@ def is_native(kind: TypeEngine[Any]) -> bool:
     """Return whether psycopg's values are exported as they are."""
     native: Any = sa.Boolean | sa.Integer | sa.LargeBinary | NumericCommon | sa.String | sa.Uuid
     return isinstance(kind, native) and not isinstance(kind, sa.Enum)
+
+
+def timestamps(texts: Sequence[str]) -> Sequence[datetime | str | None]:
+    """Return times: all in one go, unless one is NULL or unknown to Python."""
+    try:
+        return list(map(datetime.fromisoformat, texts))
+    except (TypeError, ValueError):
+        return each(timestamp)(texts)
 
 
 def timestamp(text: str) -> datetime | str:
