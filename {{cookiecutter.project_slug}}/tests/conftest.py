@@ -6,7 +6,6 @@ starts fast, and so that the application is created in a clean environment.
 
 from __future__ import annotations
 
-import gc
 import os
 import socket
 import threading
@@ -86,8 +85,6 @@ def create_app(clean_environment: None) -> Callable[[Settings], FastAPI]:
     """The function that creates an application."""
     from {{ cookiecutter.__package_name }}.main import create_app
 
-    # Garbage collection need not look through all modules again and again.
-    gc.freeze()
     return create_app
 
 

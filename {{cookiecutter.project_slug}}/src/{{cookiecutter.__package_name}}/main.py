@@ -131,8 +131,6 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     except Exception as error:
         logger.warning("Exports are unavailable: %s", error)
 #{% endif %}
-    # The application lives as long as the process: the garbage collector skips it.
-    gc.freeze()
 #{% if cookiecutter.__uses.sse %}
     async with state.broker, state.runs:
         with stop_signals(state.streams.drain):
@@ -141,7 +139,6 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     with stop_signals(state.streams.drain):
         yield
 #{% endif %}
-    gc.unfreeze()
 #{% if cookiecutter.__uses.exports %}
     state.database.close()
 #{% endif %}
@@ -305,3 +302,5 @@ async def redirect_to_docs() -> RedirectResponse:
 
 
 app = create_app()
+# Garbage collections skip the application and all modules, which live as long as the process.
+gc.freeze()
