@@ -366,6 +366,26 @@ def test_item_is_documented_as_annotated(
     assert item_schema(application(endpoint, format)) == schema
 
 
+class Tree(BaseModel):
+    """An item with items of the same type."""
+
+    children: list["Tree"] = []
+
+
+async def trees() -> AsyncIterator[Tree]:
+    yield Tree(children=[Tree()])
+
+
+def test_recursive_item_is_documented_as_itself(format: Format) -> None:
+    schema = {"$ref": "#/components/schemas/Tree"}
+
+    for _ in range(2):
+        app = application(trees, format)
+        assert item_schema(app) == schema
+        properties = app.openapi()["components"]["schemas"]["Tree"]["properties"]
+        assert properties["children"]["items"] == schema
+
+
 def test_stream_on_the_application_itself_is_documented(format: Format) -> None:
     app = StreamingAPI()
     app.router.route_class = StreamRoute

@@ -9,7 +9,8 @@ from typing import Annotated, Any, Union, get_args, get_origin
 import msgspec
 from anyio import CancelScope
 from fastapi.sse import _SSE_EVENT_SCHEMA, ServerSentEvent, format_sse_event
-from pydantic import GetJsonSchemaHandler, TypeAdapter
+from pydantic import TypeAdapter
+from pydantic_core.core_schema import chain_schema
 from starlette.types import Message, Receive, Send
 
 from ..generators import ItemFormat, Items, encoded
@@ -89,14 +90,13 @@ class EventItems(ItemFormat):
 class EventSchema:
     """Documents a type as the data of an event."""
 
-    def __get_pydantic_json_schema__(
-        self, core_schema: Any, handler: GetJsonSchemaHandler
-    ) -> dict[str, Any]:
-        data = {
-            "type": "string",
-            "contentMediaType": "application/json",
-            "contentSchema": handler(core_schema),
-        }
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> Any:
+        # The schema of a recursive type is shared, and would be that of an event everywhere.
+        return chain_schema([handler(source)])
+
+    def __get_pydantic_json_schema__(self, core_schema: Any, handler: Any) -> dict[str, Any]:
+        data = {"type": "string", "contentMediaType": "application/json"}
+        data["contentSchema"] = handler(core_schema)
         properties = {**_SSE_EVENT_SCHEMA["properties"], "data": data}
         return {**_SSE_EVENT_SCHEMA, "required": ["data"], "properties": properties}
 
