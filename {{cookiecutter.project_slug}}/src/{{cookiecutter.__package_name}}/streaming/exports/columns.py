@@ -111,6 +111,9 @@ def bind(value: Any, column: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
         kind = sa.BigInteger()
     if isinstance(kind, sa.Uuid):
         kind = sa.Uuid(native_uuid=kind.native_uuid)
+    if isinstance(kind, sa.Float) and 2e-45 < abs(value) < 3.4e38:
+        # Rounded as the column is; beyond the range of single precision that is an error.
+        return sa.cast(value, kind)
     return sa.literal(value, kind)
 
 
