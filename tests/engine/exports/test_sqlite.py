@@ -262,6 +262,7 @@ others = sa.Table(
     sa.Column("short", dialect.DATETIME(truncate_microseconds=True)),
     sa.Column("json", sa.JSON),
     sa.Column("numeric", sa.Numeric),
+    sa.Column("integral", sa.Numeric(20, 0)),
 )
 OTHER_VALUES = [
     ("zoned", "'2026-07-01 12:00:00'", "2026-07-01T12:00:00Z"),
@@ -284,6 +285,8 @@ OTHER_VALUES = [
     ("numeric", "1e30", 10**30),
     ("numeric", "1e-9", 1e-9),
     ("numeric", "9e999", None),
+    ("numeric", "9007199254740993", 9007199254740993),
+    ("integral", "1234567890123456789", 1234567890123456789),
 ]
 
 

@@ -170,8 +170,9 @@ def stored_json(value: Any) -> Any:
 
 
 def decimal(scale: int | None, value: float) -> Decimal:
-    """Return a stored number with `scale` digits after the point, or with those that it has."""
-    return Decimal(f"{Decimal(repr(value)):f}" if scale is None else f"{value:.{scale}f}")
+    """Return a stored number, all digits of an integer, with `scale` or its own decimal places."""
+    number: Any = Decimal(repr(value)) if scale is None or isinstance(value, int) else value
+    return Decimal(f"{number:f}" if scale is None else f"{number:.{scale}f}")
 
 
 def begin_transaction(connection: sa.Connection) -> None:
