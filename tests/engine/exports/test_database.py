@@ -28,6 +28,7 @@ from .tables import (
     SAMPLES,
     database_class,
     empty,
+    integer_key,
     metadata,
     notes,
     open_database,
@@ -52,6 +53,20 @@ def test_generated_key_follows_the_samples(database: Database) -> None:
         with database.engine.begin() as connection:
             result = connection.execute(table.insert(), row)
         assert result.inserted_primary_key == (SAMPLE_ROWS + 1,)
+
+
+def test_generated_key_follows_samples_without_key(settings: Settings) -> None:
+    table = sa.Table("generated", MetaData(), sa.Column("id", integer_key, primary_key=True))
+    database = database_class(settings.database_url, table.metadata, {table: lambda _: {}})
+    list(database.seed(3))
+    list(database.seed(2))
+
+    with database.engine.begin() as connection:
+        last = connection.scalars(select(func.max(table.c.id))).one()
+        result = connection.execute(table.insert(), {})
+    database.close()
+
+    assert result.inserted_primary_key == (last + 1,)
 
 
 @pytest.mark.parametrize("rows", [0, 1, SEED_BATCH + 1])

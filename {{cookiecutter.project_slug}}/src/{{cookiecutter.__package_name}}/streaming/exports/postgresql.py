@@ -141,8 +141,11 @@ class PostgreSQL(Database):
         yield from super().insert_samples(connection, table, rows)
         name = sa.func.concat_ws(".", *map(sa.func.quote_ident, (table.schema, table.name)))
         for key in table.primary_key:
-            sequence = sa.func.pg_get_serial_sequence(name, key.name)
-            connection.execute(sa.select(sa.func.setval(sequence, rows + 1, False)))
+            if any(isinstance(layer, sa.Integer) for layer in layers(key.type)):
+                sequence = sa.func.pg_get_serial_sequence(name, key.name)
+                last = sa.func.max(sa.type_coerce(key, sa.BigInteger))
+                next_key = sa.func.coalesce(last, 0) + 1
+                connection.execute(sa.select(sa.func.setval(sequence, next_key, False)))
 
 
 def driver_of(connection: sa.Connection) -> Any:
