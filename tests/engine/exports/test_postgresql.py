@@ -272,6 +272,27 @@ def test_value_is_exported_as(serve: Serve, kind: Any, literal: str, expected: s
     assert response.text == f'{{"v":{expected}}}\n{{"v":null}}\n'
 
 
+@pytest.mark.skipif(not NDJSON, reason="no NDJSON")
+def test_array_of_a_type_that_psycopg_does_not_know_is_a_list(serve: Serve) -> None:
+    table = sa.Table(
+        "t",
+        sa.MetaData(),
+        sa.Column("id", sa.Integer, primary_key=True),
+        sa.Column("one", dialect.CITEXT),
+        sa.Column("many", sa.ARRAY(dialect.CITEXT)),
+    )
+    # The type of the extension, which need not be installed.
+    sa.event.listen(table, "before_create", sa.DDL("CREATE DOMAIN citext AS text"))
+    client = serve(Export(table))
+    content = Content(client.app.state.database)  # type: ignore[attr-defined]
+    content.run("INSERT INTO t VALUES (1, 'Ab', ARRAY['Ab', NULL])")
+
+    response = client.get("/export/t.ndjson")
+
+    content.run("DROP DOMAIN citext CASCADE")
+    assert response.text == '{"id":1,"one":"Ab","many":["Ab",null]}\n'
+
+
 EXPRESSIONS: list[tuple[Any, str]] = [
     (func.length("abc"), "3"),
     (func.avg(notes.c.id), "1.5000000000000000"),

@@ -8,7 +8,7 @@ from typing import Any
 
 import psycopg
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import INTERVAL
+from sqlalchemy.dialects.postgresql import CITEXT, INTERVAL
 from sqlalchemy.types import NumericCommon, TypeEngine
 
 from .columns import Binary, Convert, converts, each, exported_type, json_document, layers, loaded
@@ -156,7 +156,7 @@ def driver_of(connection: sa.Connection) -> Any:
 def is_native(kind: TypeEngine[Any]) -> bool:
     """Return whether psycopg's values are exported as they are."""
     native: Any = sa.Boolean | sa.Integer | sa.LargeBinary | NumericCommon | sa.String | sa.Uuid
-    return isinstance(kind, native) and not isinstance(kind, sa.Enum)
+    return isinstance(kind, native) and not isinstance(kind, sa.Enum | CITEXT)
 
 
 def timestamps(texts: Sequence[str]) -> Sequence[datetime | str | None]:
