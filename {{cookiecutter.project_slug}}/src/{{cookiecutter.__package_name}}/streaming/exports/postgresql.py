@@ -144,8 +144,8 @@ class PostgreSQL(Database):
             if any(isinstance(layer, sa.Integer) for layer in layers(key.type)):
                 sequence = sa.func.pg_get_serial_sequence(name, key.name)
                 last = sa.func.max(sa.type_coerce(key, sa.BigInteger))
-                next_key = sa.func.coalesce(last, 0) + 1
-                connection.execute(sa.select(sa.func.setval(sequence, next_key, False)))
+                setval = sa.func.setval(sequence, sa.func.greatest(last, 1), last.is_not(None))
+                connection.execute(sa.select(setval))
 
 
 def driver_of(connection: sa.Connection) -> Any:
