@@ -413,6 +413,16 @@ async def test_gap_in_one_of_several_topics_is_reset(make_broker: MakeBroker) ->
     assert subscription.reset
 
 
+@pytest.mark.parametrize("seconds", [1e9, 9_999_999_999, 1e308])
+async def test_history_of_any_time_is_kept(make_broker: MakeBroker, seconds: float) -> None:
+    broker = make_broker(history_seconds=seconds, history=10**20, history_bytes=10**30)
+    ids = await publish(broker, "a", 1, 2)
+
+    async with broker.subscribe(["a"], ids[0]) as subscription:
+        assert numbers(await take(subscription, 1)) == [2]
+    assert not subscription.reset
+
+
 async def test_broker_without_history_delivers_events(make_broker: MakeBroker) -> None:
     broker = make_broker(history=0)
 

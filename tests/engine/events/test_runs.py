@@ -574,6 +574,14 @@ async def test_known_key_is_answered_at_the_limit(make_runs: MakeRuns) -> None:
     await runs.stop(first.id)
 
 
+async def test_ended_run_is_kept_for_any_time(make_runs: MakeRuns) -> None:
+    runs = await make_runs(retention=1e308)
+    run = await runs.start(count_to_three, "ada")
+    await follow(runs.broker, run.topic)
+
+    assert await status_of(runs, run) == "done"
+
+
 async def test_ended_run_and_its_key_expire(broker: Broker, make_runs: MakeRuns) -> None:
     runs = await make_runs(retention=0.05)
     running = await runs.start(Recorder(), "ada", key="running")

@@ -214,7 +214,7 @@ def connection_of(scope: Scope, receive: Receive) -> Any:
 def limit_silence(connection: Any, seconds: float) -> None:
     """Close the connection to a client that vanishes and acknowledges nothing (Linux)."""
     # Otherwise TCP repeats what it sent for 15 minutes.
-    milliseconds = min(round(seconds * 1000), 2**31 - 1)
+    milliseconds = round(min(seconds * 1000, 2**31 - 1))
     with suppress(AttributeError, OSError):
         connection.transport.get_extra_info("socket").setsockopt(
             socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, milliseconds

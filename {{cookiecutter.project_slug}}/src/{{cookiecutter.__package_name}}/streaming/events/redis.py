@@ -104,6 +104,11 @@ class Snapshot:
     topics: Mapping[str, TopicState]
 
 
+def to_milliseconds(seconds: float) -> int:
+    """Return a time to keep data in milliseconds, up to 30 years: Redis rejects larger ones."""
+    return round(min(seconds * 1000, 10**12))
+
+
 def life_of(id: str) -> str:
     """Return the life of the data that `id` belongs to."""
     return id[:21]
@@ -238,7 +243,7 @@ class RedisBroker(Broker):
 
     async def run(self, script: str, redis: Redis, *arguments: str | bytes | int) -> Any:
         """Run a script on a connection of `redis`; return its reply."""
-        milliseconds = round(self._history_seconds * 1000)
+        milliseconds = to_milliseconds(self._history_seconds)
         shared = (HISTORY, milliseconds, self._known, token_hex(4))
         connections = self._connect()
         async with connections.leaving_replica():

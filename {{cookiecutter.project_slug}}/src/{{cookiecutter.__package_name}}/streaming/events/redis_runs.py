@@ -8,7 +8,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Any, Self, cast
 
-from .redis import PREFIX, RedisBroker, fields_of
+from .redis import PREFIX, RedisBroker, fields_of, to_milliseconds
 from .runs import Run, Runs, RunStatus
 
 logger = logging.getLogger(__name__)
@@ -71,7 +71,7 @@ class RedisRuns(Runs):
         return to_run(fields_of(known))
 
     async def _decide(self, id: str, status: RunStatus) -> RunStatus | None:
-        retention = round(self.retention * 1000)
+        retention = to_milliseconds(self.retention)
         decided: Any = await self._call("end_run", [RUN + id], RUN_KEY, status, retention)
         return cast(RunStatus, decided.decode()) if decided else None
 

@@ -29,8 +29,8 @@ if redis.call('EXISTS', states) == 0 then
 end
 total, recent_total = tonumber(total or 0), tonumber(recent_total or 0)
 
--- Events with an id before the cutoff are expired.
-local cutoff = string.format('%.0f', now - history_ms)
+-- Events with an id before the cutoff are expired. Ids are compared as text of 13 digits.
+local cutoff = string.format('%.0f', math.max(now - history_ms, 1e12))
 
 -- Return the state of a topic: its events up to `lost` are lost, and the others take `bytes`, of
 -- which `counted` are part of the total. Topics without events have no state of their own.
