@@ -250,6 +250,17 @@ if URLS:
             assert part not in output or not set(RARE) & set(part)
 
 
+def test_blanks_around_a_setting_are_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
+    # A file that an orchestrator mounts ends with a line break.
+    monkeypatch.setenv("HOST", " 127.0.0.1\n")
+    monkeypatch.setenv("MODEL_API_KEY", "key\n")
+
+    settings = load_settings()
+
+    assert settings.host == "127.0.0.1"
+    assert not CHAT or settings.model_api_key.get_secret_value() == "key"
+
+
 def test_log_level_is_read_in_any_case(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LOG_LEVEL", "debug")
 

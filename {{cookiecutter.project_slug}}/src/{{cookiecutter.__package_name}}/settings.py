@@ -70,6 +70,7 @@ class Settings(BaseSettings):
         extra="ignore",
         frozen=True,
         hide_input_in_errors=True,
+        str_strip_whitespace=True,
     )
 
     host: str = "127.0.0.1"
