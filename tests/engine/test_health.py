@@ -80,10 +80,13 @@ def make_client(check: Check) -> TestClient:
 
 @pytest.mark.parametrize("path", ["/health", "/live", "/ready"])
 def test_available_service_is_ok(path: str) -> None:
-    response = make_client(Check()).get(path)
+    client = make_client(Check())
+
+    response = client.get(path)
 
     assert response.status_code == 200
     assert response.json() == {"status": "ok"}
+    assert client.head(path).status_code == 200
 
 
 @pytest.mark.parametrize("path", ["/health", "/ready"])

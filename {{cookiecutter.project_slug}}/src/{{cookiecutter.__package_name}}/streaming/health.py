@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Literal
+from typing import Literal
 
 from fastapi import APIRouter, HTTPException, Request
 from pydantic import BaseModel
@@ -20,9 +20,7 @@ router = APIRouter(tags=["health"], dependencies=[PUBLIC])
 #{% else %}
 router = APIRouter(tags=["health"])
 #{% endif %}
-UNAVAILABLE: dict[int | str, dict[str, Any]] = {
-    503: {"description": "A part of the service is unavailable."}
-}
+UNAVAILABLE = "A part of the service is unavailable."
 
 
 class Health(BaseModel):
@@ -50,13 +48,15 @@ class HealthCheck:
             await check()
 
 
+@router.head("/live", include_in_schema=False)
 @router.get("/live")
 async def get_live() -> Health:
     """Return 200: the process responds."""
     return Health()
 
 
-@router.get("/ready", responses=UNAVAILABLE)
+@router.head("/ready", include_in_schema=False)
+@router.get("/ready", responses={503: {"description": UNAVAILABLE}})
 async def get_ready(request: Request) -> Health:
     """Return 200 if the service is available and does not shut down."""
     if request.app.state.streams.draining:
@@ -64,7 +64,8 @@ async def get_ready(request: Request) -> Health:
     return await get_health(request)
 
 
-@router.get("/health", responses=UNAVAILABLE)
+@router.head("/health", include_in_schema=False)
+@router.get("/health", responses={503: {"description": UNAVAILABLE}})
 async def get_health(request: Request) -> Health:
     """Return 200 if all parts of the service are available."""
     health_check: HealthCheck = request.app.state.health_check
@@ -72,7 +73,6 @@ async def get_health(request: Request) -> Health:
         await health_check.run()
     except Exception as error:
         logger.warning("Health check failed: %r", error)
-        known = isinstance(error, Unavailable)
-        detail = str(error) if known else "A part of the service is unavailable."
+        detail = str(error) if isinstance(error, Unavailable) else UNAVAILABLE
         raise HTTPException(503, detail) from error
     return Health()
