@@ -1,13 +1,14 @@
 """The routes that start, show and stop runs."""
 
 from collections.abc import AsyncIterator, Callable, Iterator
-from typing import Any
+from typing import Annotated, Any, Self
+from uuid import uuid4
 
 import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from httpx2 import Response
-from pydantic import BaseModel
+from pydantic import BaseModel, Field, SecretStr, model_validator
 
 from streaming_api.settings import Settings
 from streaming_api.streaming.events.run_routes import run_routes
@@ -22,6 +23,26 @@ class Task(BaseModel):
     """A request with a field that has no default."""
 
     name: str
+
+
+class Named(Task):
+    """A request whose fields have defaults, of which one must be given."""
+
+    name: str = ""
+
+    @model_validator(mode="after")
+    def require_name(self) -> Self:
+        if not self.name:
+            raise ValueError("expected a name")
+        return self
+
+
+class Stamped(Task):
+    """A request with a default of its own, and with fields that JSON does not show."""
+
+    name: str = Field(default_factory=lambda: str(uuid4()))
+    key: SecretStr = SecretStr("")
+    data: Annotated[bytes, Field(exclude=True)] = b""
 
 
 async def echo(request: Task, topic: str) -> AsyncIterator[str]:
@@ -97,6 +118,21 @@ def test_request_without_default_is_required(app: FastAPI) -> None:
 
     assert_problem(missing, 422)
     assert events[0] == ("message", "ada")
+
+
+def test_request_that_is_invalid_when_empty_is_required(app: FastAPI) -> None:
+    app.include_router(run_routes(Named, echo), prefix="/v1")
+    with TestClient(app) as client:
+        assert_problem(client.post("/v1/runs"), 422)
+        assert client.post("/v1/runs", json={"name": "ada"}).status_code == 202
+
+
+def test_request_without_body_has_defaults_of_its_own(app: FastAPI) -> None:
+    app.include_router(run_routes(Stamped, echo), prefix="/v1")
+    with TestClient(app) as client:
+        names = [events_of(client, client.post("/v1/runs"))[0] for _ in range(2)]
+
+    assert names[0] != names[1]
 
 
 def test_run_that_is_no_generator_is_refused() -> None:
@@ -184,6 +220,20 @@ def test_key_starts_one_run(client: TestClient) -> None:
     assert again.headers["location"] == streamed.headers["location"] == first.headers["location"]
     assert streamed.text.count('"count":0}') == 1
     assert_problem(other, 422)
+
+
+def test_key_belongs_to_the_body_as_it_was_sent(app: FastAPI) -> None:
+    bodies = ["{}", "{}", '{"key": "a"}', '{"key": "b"}', '{"data": "a"}', '{"data": "b"}']
+    app.include_router(run_routes(Stamped, echo), prefix="/v1")
+    with TestClient(app) as client:
+        json = {"content-type": "application/json"}
+        runs = [
+            client.post("/v1/runs", content=body, headers={"Idempotency-Key": key, **json})
+            for key, body in zip("aabbcc", bodies, strict=True)
+        ]
+
+    assert [run.status_code for run in runs] == [202, 202, 202, 422, 202, 422]
+    assert runs[0].json()["id"] == runs[1].json()["id"]
 
 
 def test_key_that_is_too_long_is_unprocessable(client: TestClient) -> None:

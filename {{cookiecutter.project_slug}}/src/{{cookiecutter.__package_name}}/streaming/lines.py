@@ -8,7 +8,5 @@ def escape_line_separators(text: bytes) -> bytes:
     """
     if not text.isascii():
         for character in ("\x85", "\u2028", "\u2029"):
-            raw = character.encode()
-            if raw in text:
-                text = text.replace(raw, b"\\u%04x" % ord(character))
+            text = text.replace(character.encode(), b"\\u%04x" % ord(character))
     return text

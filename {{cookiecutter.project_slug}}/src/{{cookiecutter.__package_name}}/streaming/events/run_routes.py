@@ -1,12 +1,14 @@
 """The routes that start, show and stop runs."""
 
+import json
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from functools import partial
 from inspect import isasyncgenfunction
 from typing import Annotated, Any, TypeVar, cast
 
 from fastapi import APIRouter, Body, Header, HTTPException, Request, Response
-from pydantic import BaseModel, BeforeValidator
+from pydantic import BaseModel, BeforeValidator, ValidationError
 
 #{% if cookiecutter.__uses.tokens %}
 from ..access.dependencies import SCOPE_ERRORS, Requires, requires
@@ -63,8 +65,10 @@ def run_routes(request_type: type[R], run: Callable[[R, str], AsyncIterator[Any]
     """
     if not isasyncgenfunction(run):
         raise ValueError(f"Invalid run {run!r}: expected an async generator function")
-    required = any(field.is_required() for field in request_type.model_fields.values())
-    default = Body() if required else Body(request_type())
+    default = Body()
+    with suppress(ValidationError):
+        request_type()
+        default = Body(default_factory=request_type)
 #{% if cookiecutter.__uses.tokens %}
     router = APIRouter(tags=["runs"], route_class=StreamRoute, responses=SCOPE_ERRORS)
 #{% else %}
@@ -106,10 +110,13 @@ def run_routes(request_type: type[R], run: Callable[[R, str], AsyncIterator[Any]
             with request.app.state.streams.admit(address, endless=True):
                 pass
         runs: Runs = request.app.state.runs
-        caller = caller_of(request)
-        given = cast(R, body)
-        json = given.model_dump_json()
-        started = await runs.start(partial(run, given), caller, key=idempotency_key, body=json)
+        # What a model makes of equal bodies can differ: defaults, the order of a set. 1.0 equals 1.
+        content = json.loads(
+            await request.body() or b"{}",
+            parse_float=lambda text: int(n) if (n := float(text)).is_integer() else n,
+        )
+        work, sent = partial(run, cast(R, body)), json.dumps(content, sort_keys=True)
+        started = await runs.start(work, caller_of(request), key=idempotency_key, body=sent)
         response.headers["Location"] = request.url_for("show_run", id=started.id).path
         response.headers["Vary"] = "Accept"
         if not streams:
@@ -128,10 +135,9 @@ def run_routes(request_type: type[R], run: Callable[[R, str], AsyncIterator[Any]
     )
     async def show_run(id: str, request: Request) -> Any:
         """Return the status of a run."""
-        found = await request.app.state.runs.find(id)
-        if not found:
-            raise HTTPException(404, "There is no such run.")
-        return found
+        if found := await request.app.state.runs.find(id):
+            return found
+        raise HTTPException(404, "There is no such run.")
 
     @router.delete(
         "/runs/{id}",
@@ -152,8 +158,7 @@ def run_routes(request_type: type[R], run: Callable[[R, str], AsyncIterator[Any]
 def caller_of(request: Request) -> str:
 #{% if cookiecutter.__uses.tokens %}
     """Return the hash of the caller's token, or its network: its runs are limited."""
-    caller: str = request.user.id
-    return caller or network_of(request.client.host if request.client else UNKNOWN)
+    return request.user.id or network_of(request.client.host if request.client else UNKNOWN)
 #{% else %}
     """Return the network of the caller: its runs are limited."""
     return network_of(request.client.host if request.client else UNKNOWN)
