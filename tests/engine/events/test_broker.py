@@ -50,6 +50,14 @@ class Line:
     amount: int
 
 
+class Name(str):
+    """A text, like a name of SQLAlchemy."""
+
+
+class Rate(float):
+    """A number, like one of NumPy."""
+
+
 ORDER = Order(number=UUID(int=1), price=Decimal("1.50"), due=date(2026, 7, 1))
 ORDER_JSON = b'{"number":"00000000-0000-0000-0000-000000000001","price":"1.50","due":"2026-07-01"}'
 
@@ -89,6 +97,10 @@ async def test_event_is_delivered_as_published(broker: Broker) -> None:
         pytest.param(date(2026, 7, 1), b'"2026-07-01"', id="date"),
         pytest.param(UUID(int=1), b'"00000000-0000-0000-0000-000000000001"', id="uuid"),
         pytest.param(Decimal("1.50"), b'"1.50"', id="decimal"),
+        pytest.param(
+            {"name": Name("ada"), "rate": Rate(1.5)}, b'{"name":"ada","rate":1.5}', id="subclass"
+        ),
+        pytest.param({None: 1, True: 2}, b'{"null":1,"true":2}', id="keys"),
         pytest.param("two\nlines\u2028", rb'"two\nlines\u2028"', id="text"),
         pytest.param(None, b"null", id="none"),
     ],

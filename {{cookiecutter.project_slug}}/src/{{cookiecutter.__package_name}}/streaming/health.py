@@ -68,9 +68,8 @@ async def get_ready(request: Request) -> Health:
 @router.get("/health", responses={503: {"description": UNAVAILABLE}})
 async def get_health(request: Request) -> Health:
     """Return 200 if all parts of the service are available."""
-    health_check: HealthCheck = request.app.state.health_check
     try:
-        await health_check.run()
+        await request.app.state.health_check.run()
     except Exception as error:
         logger.warning("Health check failed: %r", error)
         detail = str(error) if isinstance(error, Unavailable) else UNAVAILABLE

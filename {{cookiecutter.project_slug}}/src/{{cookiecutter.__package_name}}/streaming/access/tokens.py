@@ -71,5 +71,4 @@ def hash_token(token: str) -> str:
 def find_token(tokens: Tokens, token: str) -> str | None:
     """Return the hash of `token` if it is one of `tokens`, in constant time."""
     hashed = hash_token(token)
-    found = [known for known in tokens if compare_digest(known, hashed)]
-    return found[0] if found else None
+    return max((known for known in tokens if compare_digest(known, hashed)), default=None)

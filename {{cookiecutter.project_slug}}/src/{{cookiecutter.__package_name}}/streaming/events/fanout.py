@@ -68,14 +68,13 @@ class Fanout:
         multiplexed = len(topics) > 1
         # The ends identify two events. The number tells a replay with a gap, since events expire,
         # from a complete one.
-        same = topics if len(events) > 2 else multiplexed
-        position = same, events[0].id, events[-1].id, len(events)
-        chunks = self._coalesced.get(position)
+        key = (topics if len(events) > 2 else multiplexed), events[0].id, events[-1].id, len(events)
+        chunks = self._coalesced.get(key)
         if chunks is None:
             if not self._coalesced:
                 asyncio.get_running_loop().call_soon(self._coalesced.clear)
             chunks = [Chunk(*piece) for piece in coalesce(events, multiplexed=multiplexed)]
-            self._coalesced[position] = chunks
+            self._coalesced[key] = chunks
         return chunks
 
     def _flush(self) -> None:

@@ -117,8 +117,7 @@ class MemoryBroker(Broker):
         """Return: memory is always available."""
 
     def _is_known(self, id: str) -> bool:
-        known = ID.fullmatch(id) and id.startswith(self._life)
-        return bool(known) and id <= self._subscriptions.newest
+        return bool(ID.fullmatch(id)) and self._life < id <= self._subscriptions.newest
 
     def _topic(self, name: str) -> Topic:
         return self._topics.setdefault(name, Topic(self._subscriptions.lost))

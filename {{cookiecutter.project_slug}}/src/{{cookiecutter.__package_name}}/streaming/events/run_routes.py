@@ -33,9 +33,7 @@ RUN_ERRORS: dict[int | str, dict[str, Any]] = {
     503: retry_later("The event broker is unavailable."),
 #{% endif %}
 }
-IdempotencyKey = Annotated[
-    str, Header(max_length=255, description="Requests with the same key start one run")
-]
+IdempotencyKey = Annotated[str, Header(max_length=255, description="Same key, same run")]
 R = TypeVar("R", bound=BaseModel)
 
 

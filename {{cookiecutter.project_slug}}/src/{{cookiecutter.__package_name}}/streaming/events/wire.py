@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 from fastapi.encoders import jsonable_encoder
+from pydantic_core import to_json
 
 from ..lines import escape_line_separators
 
@@ -50,9 +51,15 @@ def encode_json(value: Any) -> bytes:
     Infinities and NaN become `null`. Raises `ValueError` for a value that JSON cannot represent.
     """
     try:
-        return escape_line_separators(msgspec.json.encode(value, enc_hook=jsonable_encoder))
+        return escape_line_separators(msgspec.json.encode(value, enc_hook=to_plain))
     except (TypeError, RecursionError) as error:
         raise ValueError(f"Invalid event data: {error}") from None
+
+
+def to_plain(value: Any) -> Any:
+    """Return what FastAPI makes of `value`, in types of JSON; `None` and booleans are keys."""
+    json = to_json(value, inf_nan_mode="null", fallback=jsonable_encoder)
+    return json.decode() if isinstance(value, bool | None) else msgspec.json.decode(json)
 
 
 def require_topic(topic: str) -> None:
