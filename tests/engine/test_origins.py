@@ -185,7 +185,7 @@ def test_listed_origins_can_read_without_cookies(
     preflight = {
         "Origin": origin,
         "Access-Control-Request-Method": "GET",
-        "Access-Control-Request-Headers": "authorization",
+        "Access-Control-Request-Headers": "authorization, traceparent, x-stainless-lang",
     }
 
     response = idle_client.get("/openapi.json", headers={"Origin": origin})

@@ -264,13 +264,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
                 "DELETE",
 #{% endif %}
             ],
-            allow_headers=[
-                "Authorization",
-#{% if cookiecutter.__uses.sse %}
-                "Idempotency-Key",
-                "Last-Event-ID",
-#{% endif %}
-            ],
+            # Clients and tracing libraries send headers of their own.
+            allow_headers=["*"],
             expose_headers=[
 #{% if cookiecutter.__uses.exports %}
                 "Content-Disposition",
