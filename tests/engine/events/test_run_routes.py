@@ -222,6 +222,12 @@ def test_key_starts_one_run(client: TestClient) -> None:
     assert_problem(other, 422)
 
 
+def test_blanks_around_a_key_are_ignored(client: TestClient) -> None:
+    runs = [client.post("/runs", headers={"Idempotency-Key": key}) for key in ("k", " k\t")]
+
+    assert runs[0].json()["id"] == runs[1].json()["id"]
+
+
 def test_key_belongs_to_the_body_as_it_was_sent(app: FastAPI) -> None:
     bodies = ["{}", "{}", '{"key": "a"}', '{"key": "b"}', '{"data": "a"}', '{"data": "b"}']
     app.include_router(run_routes(Stamped, echo), prefix="/v1")

@@ -42,8 +42,9 @@ class StreamingAPI(FastAPI):
     """A FastAPI application whose description documents streams and problem documents."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Keep `receive` of the server, which middleware wraps."""
+        """Keep the server's `receive`; strip the values of headers (RFC 9110, section 5.5)."""
         scope[SERVER_RECEIVE] = receive
+        scope["headers"] = [(name, value.strip()) for name, value in scope.get("headers", [])]
         await super().__call__(scope, receive, send)
 
     def openapi(self) -> dict[str, Any]:

@@ -130,7 +130,6 @@ async def stream_events(
     if len(topics) > limit:
         raise HTTPException(422, f"Too many topics: expected up to {limit}, got {len(topics)}.")
     ids = (last_event_id_header, last_event_id_of_polyfill, last_event_id)
-    # Blanks around the value of a header are not part of it (RFC 9110, section 5.5).
     resume_after = next((id.strip(" \t") for id in ids if id and not id.isspace()), None)
     if await broker.is_over(topics, resume_after):
         return Response(status_code=204)
