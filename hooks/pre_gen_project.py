@@ -68,7 +68,6 @@ PATHS = {
         "src/{package}/tables.py",
         "tests/test_exports.py",
     ],
-    "json": ["src/{package}/streaming/lines.py"],
     "ndjson": ["src/{package}/streaming/exports/ndjson.py"],
     "csv": ["src/{package}/streaming/exports/csv.py"],
     "sqlite": ["src/{package}/streaming/exports/sqlite.py"],

@@ -18,7 +18,7 @@ LAYERS = [
     ("routes", "openapi", "settings", "access", "access.*", "origins"),
     ("problems", "response"),
     ("generators",),
-    ("registry", "headers", "lines", "commands", "server"),
+    ("registry", "headers", "commands", "server"),
 ]
 """The modules of the engine: each imports only from its own layer and from those below."""
 

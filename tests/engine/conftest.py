@@ -29,7 +29,6 @@ NEEDS = {
     "exports/test_ndjson.py": variant.NDJSON,
     "exports/test_postgresql.py": variant.POSTGRESQL,
     "exports/test_sqlite.py": variant.SQLITE,
-    "streaming/test_lines.py": variant.JSON,
     "test_origins.py": variant.ORIGINS,
     "test_request_id.py": variant.REQUEST_ID,
 }

@@ -20,7 +20,6 @@ CSV = (ENGINE / "exports/csv.py").is_file()
 SQLITE = (ENGINE / "exports/sqlite.py").is_file()
 POSTGRESQL = (ENGINE / "exports/postgresql.py").is_file()
 COMPRESSION = (ENGINE / "exports/compression.py").is_file()
-JSON = (ENGINE / "lines.py").is_file()
 HEADERS = (ENGINE / "headers.py").is_file()
 REQUEST_ID = HEADERS and hasattr(
     import_module("streaming_api.streaming.headers"), "RequestIdMiddleware"

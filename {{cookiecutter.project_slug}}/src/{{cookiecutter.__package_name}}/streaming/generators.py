@@ -53,8 +53,19 @@ class ItemFormat(ABC):
         return self.adapter.validate_python(items, from_attributes=True)
 
     def json(self, items: list[Any]) -> bytes:
-        """Return valid items as a JSON array."""
-        return self.adapter.dump_json(items, **self.options)
+        """Return valid items as a JSON array on one line."""
+        return escape_line_separators(self.adapter.dump_json(items, **self.options))
+
+
+def escape_line_separators(text: bytes) -> bytes:
+    """Return the JSON `text` with U+0085, U+2028 and U+2029 escaped.
+
+    JSON may contain them (RFC 8259, section 7), but `str.splitlines` splits lines at them.
+    """
+    if not text.isascii():
+        for character in ("\x85", "\u2028", "\u2029"):
+            text = text.replace(character.encode(), b"\\u%04x" % ord(character))
+    return text
 
 
 class RunningGenerator:

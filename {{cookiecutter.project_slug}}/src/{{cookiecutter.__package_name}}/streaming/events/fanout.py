@@ -73,7 +73,7 @@ class Fanout:
         if chunks is None:
             if not self._coalesced:
                 asyncio.get_running_loop().call_soon(self._coalesced.clear)
-            chunks = [Chunk(*piece) for piece in coalesce(events, multiplexed=multiplexed)]
+            chunks = list(coalesce(events, multiplexed=multiplexed))
             self._coalesced[key] = chunks
         return chunks
 

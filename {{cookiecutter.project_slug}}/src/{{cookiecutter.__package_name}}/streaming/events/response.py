@@ -13,11 +13,10 @@ from pydantic import TypeAdapter
 from pydantic_core.core_schema import chain_schema
 from starlette.types import Message, Receive, Send
 
-from ..generators import ItemFormat, Items, encoded
+from ..generators import ItemFormat, Items, encoded, escape_line_separators
 #{% if cookiecutter.__uses.request_id %}
 from ..headers import request_id
 #{% endif %}
-from ..lines import escape_line_separators
 from ..registry import Chunk, Reason, Stream
 from ..response import ItemsResponse, until_disconnected
 from .broker import Broker
@@ -64,8 +63,7 @@ class EventItems(ItemFormat):
         if not items:
             return HEARTBEAT
         plain = [item for item in items if not isinstance(item, ServerSentEvent)]
-        json = escape_line_separators(self.json(self.validate(plain)))
-        data = iter(msgspec.json.decode(json, type=list[msgspec.Raw]))
+        data = iter(msgspec.json.decode(self.json(self.validate(plain)), type=list[msgspec.Raw]))
         return b"".join(
             self.encode_event(item)
             if isinstance(item, ServerSentEvent)

@@ -9,7 +9,8 @@ import msgspec
 from fastapi.encoders import jsonable_encoder
 from pydantic_core import to_json
 
-from ..lines import escape_line_separators
+from ..generators import escape_line_separators
+from ..registry import Chunk
 
 HEARTBEAT = b": heartbeat\n\n"
 MAX_CHUNK = 64 * 1024
@@ -107,21 +108,21 @@ class Event:
         return encode_event(data, name=self.name, id=self.id)
 
 
-def coalesce(events: Sequence[Event], *, multiplexed: bool) -> Iterator[tuple[bytes, int, bool]]:
-    """Yield the bytes of `events` in pieces of up to `MAX_CHUNK`, with their numbers of events.
+def coalesce(events: Sequence[Event], *, multiplexed: bool) -> Iterator[Chunk]:
+    """Yield `events` in chunks of up to `MAX_CHUNK`.
 
-    A larger event has several pieces, of which the last one counts and the others are partial.
+    A larger event has several chunks, of which the last one counts and the others are partial.
     """
     pieces: list[bytes] = []
     size = 0
     for event in events:
         encoded = event.encode(multiplexed=multiplexed)
         if pieces and size + len(encoded) > MAX_CHUNK:
-            yield b"".join(pieces), len(pieces), False
+            yield Chunk(b"".join(pieces), len(pieces))
             pieces, size = [], 0
         last = (len(encoded) - 1) // MAX_CHUNK * MAX_CHUNK
         for start in range(0, last, MAX_CHUNK):
-            yield encoded[start : start + MAX_CHUNK], 0, True
+            yield Chunk(encoded[start : start + MAX_CHUNK], 0, is_partial=True)
         pieces.append(encoded[last:])
         size += len(encoded) - last
-    yield b"".join(pieces), len(pieces), False
+    yield Chunk(b"".join(pieces), len(pieces))

@@ -7,8 +7,7 @@ from typing import Any
 import msgspec
 from fastapi.encoders import jsonable_encoder
 
-from ..generators import ItemFormat, Items, encoded
-from ..lines import escape_line_separators
+from ..generators import ItemFormat, Items, encoded, escape_line_separators
 from ..registry import Chunk
 from ..response import ItemsResponse
 from .columns import Binary, without_non_finite
@@ -49,7 +48,7 @@ class NDJSONItems(ItemFormat):
 
     def encode(self, items: Sequence[Any]) -> bytes:
         lines = msgspec.json.decode(self.json(self.validate(items)), type=list[msgspec.Raw])
-        return escape_line_separators(b"\n".join([*lines, b""]))
+        return b"\n".join([*lines, b""])
 
 
 class NDJSONResponse(ExportResponse, ItemsResponse):

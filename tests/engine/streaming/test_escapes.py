@@ -5,7 +5,7 @@ import json
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from streaming_api.streaming.lines import escape_line_separators
+from streaming_api.streaming.generators import escape_line_separators
 
 
 @given(st.text())
