@@ -53,7 +53,7 @@ def test_unknown_method_returns_allowed_methods(idle_client: TestClient) -> None
 
     assert response.status_code == 405
     assert response.headers["content-type"] == PROBLEM
-    assert response.headers["allow"] == "GET"
+    assert response.headers["allow"] == "GET, HEAD"
 
 
 def test_invalid_parameter_returns_422_problem(app: FastAPI, idle_client: TestClient) -> None:
