@@ -227,6 +227,8 @@ VALUES: list[tuple[Any, str, str]] = [
     (dialect.JSONB, '\'{"b": 12345678901234567.89, "a": 1}\'', '{"a":1,"b":12345678901234567.89}'),
     (dialect.JSONB, "'\"=text\"'", '"=text"'),
     (sa.JSON, '\' {"b" : 1,\n "a": [] }\'', '{"b":1,"a":[]}'),
+    (sa.JSON, "'[\"\\ud83d\"]'", '["\ufffd"]'),
+    (sa.JSON, "'\"\\ud83d\\ude00\\ud83d\"'", '"😀\ufffd"'),
     (dialect.INET, "'10.0.0.1'", '"10.0.0.1"'),
     (dialect.INET, "'10.0.0.1/8'", '"10.0.0.1/8"'),
     (dialect.INET, "'::ffff:1.2.3.4'", '"::ffff:1.2.3.4"'),

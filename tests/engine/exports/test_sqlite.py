@@ -282,6 +282,8 @@ OTHER_VALUES = [
     ("json", "'[NaN, -Infinity]'", [None, None]),
     ("json", "'\"NaN\"'", "NaN"),
     ("json", "1.5", 1.5),
+    ("json", '\'{"a": ["\\ud83d", 1]}\'', {"a": ["\ufffd", 1]}),
+    ("json", "'\"\\ude00\\ud83d\\ude00\"'", "\ufffd😀"),
     ("numeric", "1e30", 10**30),
     ("numeric", "1e-9", 1e-9),
     ("numeric", "9e999", None),

@@ -1,5 +1,6 @@
 """The columns of exports: conversion of values, their JSON schemas and query parameters."""
 
+import json
 import re
 from collections.abc import Callable, Iterator, Sequence
 from datetime import date, datetime, time, timedelta
@@ -148,8 +149,17 @@ def duration(value: timedelta) -> str:
 
 
 def json_document(text: str) -> Any:
-    """Return a JSON document as it is, on one line, and the value of a scalar."""
-    data = msgspec.json.format(text.encode(), indent=-1)
+    """Return a JSON document as it is, on one line, and the value of a scalar.
+
+    NaN and infinities become `null`, and half of a surrogate pair U+FFFD: Python's `json`, and so
+    SQLAlchemy, writes both.
+    """
+    try:
+        data = msgspec.json.format(text.encode(), indent=-1)
+    except msgspec.DecodeError:
+        value = json.loads(text, parse_constant=lambda _: None)
+        utf16 = json.dumps(value, ensure_ascii=False).encode("utf-16", "surrogatepass")
+        data = utf16.decode("utf-16", "replace").encode()
     return msgspec.Raw(data) if data[:1] in b"{[-0123456789" else msgspec.json.decode(data)
 
 

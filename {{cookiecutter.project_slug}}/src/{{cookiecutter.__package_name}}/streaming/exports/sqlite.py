@@ -1,6 +1,5 @@
 """SQLite: reading with the driver's cursor."""
 
-import json
 import os
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
@@ -12,7 +11,6 @@ from typing import Any
 from urllib.parse import quote
 from uuid import uuid4
 
-import msgspec
 import sqlalchemy as sa
 from sqlalchemy.dialects.sqlite import DATETIME
 
@@ -157,16 +155,8 @@ def utc_times(load: Callable[[str], datetime], texts: Sequence[str]) -> Sequence
 
 
 def stored_json(value: Any) -> Any:
-    """Return a stored JSON document as `json_document` does; a number can be stored as one.
-
-    NaN and infinities, which Python's `json` and so SQLAlchemy writes, become `null`.
-    """
-    if not isinstance(value, str):
-        return value
-    try:
-        return json_document(value)
-    except msgspec.DecodeError:
-        return json.loads(value, parse_constant=lambda _: None)
+    """Return a stored JSON document as `json_document` does; a number can be stored as one."""
+    return json_document(value) if isinstance(value, str) else value
 
 
 def decimal(scale: int | None, value: float) -> Decimal:
