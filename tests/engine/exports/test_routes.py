@@ -1,25 +1,27 @@
 """The routes of exports: names, keys, negotiation, options and documentation."""
 
 from collections.abc import Iterable, Sequence
-from datetime import date
+from datetime import date, timedelta
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import quote
 
 import pytest
 from fastapi import FastAPI, HTTPException
 from fastapi.testclient import TestClient
-from sqlalchemy import Table
+from sqlalchemy import Column, Enum, Integer, Interval, MetaData, Table, Text
 
 from streaming_api.settings import Settings
 from streaming_api.streaming.exports import routes
 from streaming_api.streaming.exports.export import Export
 from streaming_api.streaming.exports.response import ExportResponse
-from streaming_api.streaming.exports.routes import negotiate
+from streaming_api.streaming.exports.routes import export_routes, negotiate
 from streaming_api.streaming.openapi import StreamingAPI
 
 from ..variant import CSV, NDJSON, TOKENS
 from .conftest import SAMPLE_ROWS, Content, Serve
 from .formats import FORMATS, Format
+from .kinds import Color, Reversed
 from .tables import (
     ROUTES,
     days,
@@ -381,6 +383,33 @@ def test_table_without_samples_has_no_example(document: Document, format: Format
 
     assert documented(document, path, format.media_type).keys() == {"itemSchema"}
     assert operation(document, path)["responses"]["200"]["description"] == "The rows of `v`."
+
+
+def example_of(value: Any, kind: Any) -> Any:
+    """Return the examples of an export whose samples have this value."""
+    key = Column("Key 1", Integer, key="id", primary_key=True)
+    table = Table("sampled", MetaData(), key, Column("value", kind))
+    app = StreamingAPI()
+    app.state.settings = SimpleNamespace(api_tokens={})
+    app.include_router(
+        export_routes([Export(table)], {table: lambda id: {"id": id, "value": value}})
+    )
+    path = f"/export/sampled.{FORMATS[0].extension}"
+    return documented(app.openapi(), path, FORMATS[0].media_type).get("examples")
+
+
+def test_example_has_values_by_the_keys_of_columns() -> None:
+    examples = example_of("x", Text)
+
+    records = FORMATS[0].read(examples["wire"]["serializedValue"])
+    assert [list(map(str, record.values())) for record in records] == [["1", "x"], ["2", "x"]]
+
+
+@pytest.mark.parametrize(
+    ("value", "kind"), [(Color.RED, Enum(Color)), (timedelta(1), Interval), (object(), Reversed)]
+)
+def test_sample_that_its_column_converts_is_no_example(value: Any, kind: Any) -> None:
+    assert example_of(value, kind) is None
 
 
 def test_negotiated_path_documents_all_formats(document: Document) -> None:

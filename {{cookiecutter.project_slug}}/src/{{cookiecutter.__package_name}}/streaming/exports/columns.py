@@ -151,8 +151,7 @@ def duration(value: timedelta) -> str:
 def json_document(text: str) -> Any:
     """Return a JSON document as it is, on one line, and the value of a scalar.
 
-    NaN and infinities become `null`, and half of a surrogate pair U+FFFD: Python's `json`, and so
-    SQLAlchemy, writes both.
+    NaN and half of a surrogate pair, which SQLAlchemy writes, become `null` and U+FFFD.
     """
     try:
         data = msgspec.json.format(text.encode(), indent=-1)

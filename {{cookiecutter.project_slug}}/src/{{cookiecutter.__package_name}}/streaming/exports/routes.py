@@ -18,7 +18,7 @@ from ..access.tokens import Scope
 #{% endif %}
 from ..openapi import stream_responses
 from ..routes import StreamRoute, parse_accept
-from .columns import bind, parameter_type
+from .columns import PARAMETERS, bind, parameter_type
 #{% if cookiecutter.__uses.csv %}
 from .csv import CSVResponse
 #{% endif %}
@@ -81,9 +81,8 @@ def add_route(
         accept = ", ".join(request.headers.getlist("accept")) or "*/*"
         response_class = negotiate(accept, formats) if negotiates else formats[0]
         filename = f"{export.name}.{response_class.extension}"
-        headers = {"Content-Disposition": content_disposition(filename)}
-        if negotiates:
-            headers["Vary"] = "Accept"
+        vary = {"Vary": "Accept"} if negotiates else {}
+        headers = {"Content-Disposition": content_disposition(filename), **vary}
         columns = select_columns(export, query.columns)
         options: dict[str, Any] = {}
 #{% if cookiecutter.__uses.csv %}
@@ -215,8 +214,10 @@ def negotiate(accept: str, formats: Sequence[type[ExportResponse]]) -> type[Expo
 def example(response_class: type[ExportResponse], export: Export, samples: Samples) -> str:
     """Return the beginning of an export: its first two samples, if it has any."""
     sample = samples.get(export.source)  # type: ignore[call-overload]
-    if sample is None:
+    keys = [column.key for column in export.columns.values()]
+    rows = [list(map(sample(number).get, keys)) for number in (1, 2) if sample]
+    # A value of another type has another form in the export.
+    if not rows or {type(cell) for row in rows for cell in row} - {*PARAMETERS, dict, type(None)}:
         return ""
     encoder = response_class.encoder(list(export.columns))
-    rows = [[sample(number).get(name) for name in export.columns] for number in (1, 2)]
     return (encoder.header + encoder.encode(rows)).decode()
