@@ -19,7 +19,7 @@ from datetime import datetime
 from importlib import import_module
 from pathlib import Path
 
-from sqlalchemy import BigInteger, Column, Float, Integer, LargeBinary, Table, Text
+from sqlalchemy import BigInteger, Column, Float, Integer, LargeBinary, Table, Text, select
 
 package, rows, target = sys.argv[1:]
 exports = f"{package}.streaming.exports"
@@ -51,7 +51,8 @@ with database.engine.begin() as connection:
 
 async def export(table, encoder, file):
     export = import_module(f"{exports}.export").Export(table)
-    rows = import_module(f"{exports}.rows").Rows(database, export.statement, export.columns)
+    statement = select(*export.columns.values()).order_by(*export.key.values())
+    rows = import_module(f"{exports}.rows").Rows(database, statement, export.columns)
     chunks = rows.chunks(encoder(list(export.columns)))
     file.write_bytes(b"".join([chunk.data async for chunk in chunks]))
 

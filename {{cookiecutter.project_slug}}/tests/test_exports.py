@@ -16,9 +16,9 @@ import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 #{% if cookiecutter.__uses.csv %}
-from sqlalchemy import Connection, Select, String
+from sqlalchemy import Connection, Select, String, select
 #{% else %}
-from sqlalchemy import Connection, Select
+from sqlalchemy import Connection, Select, select
 #{% endif %}
 
 from {{ cookiecutter.__package_name }}.exports import EXPORTS
@@ -137,7 +137,7 @@ def test_export_has_all_rows_and_columns(
     rows = read(export, file_format)
 
     with app.state.database.engine.connect() as connection:
-        stored = connection.execute(export.statement).all()
+        stored = connection.execute(select(*export.columns.values())).all()
     assert len(rows) == len(stored)
     assert all(list(row) == list(export.columns) for row in rows)
 

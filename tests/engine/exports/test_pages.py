@@ -216,6 +216,26 @@ def test_time_without_zone_is_in_utc(serve: Serve, zone: bool, after: str) -> No
     assert [record["key 0"].removesuffix("Z") for record in records] == expected
 
 
+@pytest.mark.skipif(not NDJSON, reason="CSV has no exact keys")
+@pytest.mark.parametrize("kind", [sa.DateTime(timezone=True), sa.DateTime(), sa.Time()], ids=repr)
+def test_time_that_the_database_sets_is_key_and_filter(serve: Serve, kind: Any) -> None:
+    # As CURRENT_TIMESTAMP and CURRENT_TIME of SQLite are.
+    default = sa.text("'12:00:00'" if isinstance(kind, sa.Time) else "'2026-07-01 12:00:00'")
+    at = sa.Column("at", kind, primary_key=True, server_default=default)
+    table = sa.Table("defaults", sa.MetaData(), at, sa.Column("id", sa.Integer, primary_key=True))
+    client = serve(Export(table, filters=["at"]))
+    insert(client, table, [{"id": number} for number in range(3)])
+    rows = FORMATS[0].read(client.get("/export/defaults").text)
+    first = rows[0]
+    insert(client, table, [{"id": 3, "at": at.type.python_type.fromisoformat(first["at"])}])
+
+    rest = client.get("/export/defaults", params={"after": json.dumps(list(first.values()))})
+    same = client.get("/export/defaults", params={"at": first["at"]})
+
+    assert [row["id"] for row in FORMATS[0].read(rest.text)] == [1, 2, 3]
+    assert [row["id"] for row in FORMATS[0].read(same.text)] == [0, 1, 2, 3]
+
+
 filtered = sa.Table(
     "filtered",
     sa.MetaData(),

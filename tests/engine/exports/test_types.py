@@ -92,7 +92,8 @@ def read_plain(database: Database, table: sa.Table, names: Sequence[str]) -> lis
 async def export(database: Database, table: sa.Table, encoder: Any) -> bytes:
     """Return the bytes of an export."""
     export = Export(table)
-    rows = Rows(database, export.statement, export.columns)
+    statement = sa.select(*export.columns.values()).order_by(*export.key.values())
+    rows = Rows(database, statement, export.columns)
     return b"".join([chunk.data async for chunk in rows.chunks(encoder)])
 
 

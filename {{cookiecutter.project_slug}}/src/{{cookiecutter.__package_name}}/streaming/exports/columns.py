@@ -149,13 +149,11 @@ def duration(value: timedelta) -> str:
 
 
 def json_document(text: str) -> Any:
-    """Return a JSON document as it is, on one line, and the value of a scalar.
-
-    NaN and half of a surrogate pair, which SQLAlchemy writes, become `null` and U+FFFD.
-    """
+    """Return a JSON document as it is, on one line, and the value of a scalar."""
     try:
         data = msgspec.json.format(text.encode(), indent=-1)
     except msgspec.DecodeError:
+        # SQLAlchemy writes NaN and half of a surrogate pair: they become `null` and U+FFFD.
         value = json.loads(text, parse_constant=lambda _: None)
         utf16 = json.dumps(value, ensure_ascii=False).encode("utf-16", "surrogatepass")
         data = utf16.decode("utf-16", "replace").encode()

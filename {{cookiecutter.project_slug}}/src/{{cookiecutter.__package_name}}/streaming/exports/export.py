@@ -75,11 +75,6 @@ class Export:
             self._check(parameter_type(column.type) is not None, message)
 
     @property
-    def statement(self) -> sa.Select[Any]:
-        """The rows in the order of the key."""
-        return sa.select(*self.columns.values()).order_by(*self.key.values())
-
-    @property
     def row_schema(self) -> dict[str, Any]:
         """The JSON schema of a row."""
         is_table = isinstance(self.source, sa.Table)

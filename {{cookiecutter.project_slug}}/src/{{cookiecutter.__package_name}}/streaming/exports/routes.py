@@ -10,7 +10,7 @@ from urllib.parse import quote
 from fastapi import APIRouter, HTTPException, Query, Request, Response
 from pydantic import BaseModel, BeforeValidator, GetPydanticSchema, WithJsonSchema, create_model
 from pydantic import Field as Parameter
-from sqlalchemy import ColumnElement, Select, tuple_
+from sqlalchemy import ColumnElement, Select, select, tuple_
 
 #{% if cookiecutter.__uses.tokens %}
 from ..access.dependencies import SCOPE_ERRORS, requires
@@ -22,7 +22,7 @@ from .columns import PARAMETERS, bind, parameter_type
 #{% if cookiecutter.__uses.csv %}
 from .csv import CSVResponse
 #{% endif %}
-from .database import Samples
+from .database import Database, Samples
 from .export import Export
 #{% if cookiecutter.__uses.ndjson %}
 from .ndjson import NDJSONResponse
@@ -92,7 +92,8 @@ def add_route(
 #{% endif %}
         encoder = response_class.encoder(list(columns), **options)
         database = request.app.state.database
-        rows = Rows(database, select_rows(export, query), columns, list(export.key.values()))
+        statement = select_rows(database, export, query)
+        rows = Rows(database, statement, columns, list(export.key.values()))
         return response_class(rows.chunks(encoder), headers)
 
     names = " or ".join(each.extension.upper() for each in formats)
@@ -129,8 +130,7 @@ def parameters_of(export: Export, formats: Sequence[type[ExportResponse]]) -> ty
         ),
     }
     for number, (name, column) in enumerate(export.filters.items()):
-        hint = f"Select the rows with this `{name}`"
-        filtered = Parameter(None, alias=name, description=hint)
+        filtered = Parameter(None, alias=name, description=f"Select the rows with this `{name}`")
         fields[f"filter{number}"] = (parameter_type(column.type) | None, filtered)
     pattern: Any = None
     if all(name.isidentifier() for name in export.columns):
@@ -141,8 +141,7 @@ def parameters_of(export: Export, formats: Sequence[type[ExportResponse]]) -> ty
     fields["columns"] = (str | None, columns)
 #{% if cookiecutter.__uses.csv %}
     if CSVResponse in formats:
-        hint = "CSV: start with a byte-order mark"
-        fields["bom"] = (bool, Parameter(False, description=hint))
+        fields["bom"] = (bool, Parameter(False, description="CSV: start with a byte-order mark"))
 #{% endif %}
     return create_model("Parameters", **fields)
 
@@ -164,17 +163,19 @@ def parse_array(text: str) -> Any:
         raise ValueError("expected a JSON array") from None
 
 
-def select_rows(export: Export, query: Any) -> Select[Any]:
+def select_rows(database: Database, export: Export, query: Any) -> Select[Any]:
     """Return the rows that the parameters `after`, `limit` and the filters select."""
-    statement = export.statement.limit(query.limit)
+    keys = list(map(database.comparable, export.key.values()))
+    statement = select(*export.columns.values()).order_by(*keys).limit(query.limit)
     for number, column in enumerate(export.filters.values()):
         value = getattr(query, f"filter{number}")
         if value is not None:
-            statement = statement.where(column == bind(value, column))
+            filtered, expected = map(database.comparable, (column, bind(value, column)))
+            statement = statement.where(filtered == expected)
     if query.after is not None:
-        keys = list(export.key.values())
         after = [query.after] if len(keys) == 1 else query.after
-        statement = statement.where(tuple_(*keys) > tuple_(*map(bind, after, keys)))
+        values = map(database.comparable, map(bind, after, export.key.values()))
+        statement = statement.where(tuple_(*keys) > tuple_(*values))
     return statement
 
 

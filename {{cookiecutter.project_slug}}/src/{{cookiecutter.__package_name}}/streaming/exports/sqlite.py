@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.sqlite import DATETIME
 
 from ..settings import database_path
-from .columns import Binary, Convert, converts, each, exported_type, json_document, loaded
+from .columns import Binary, Convert, converts, each, exported_type, json_document, layers, loaded
 from .database import Database, Samples
 
 SAMPLE_ROWS = 1000
@@ -86,7 +86,8 @@ class SQLite(Database):
         if converts(kind):
             convert = loaded(kind, dialect)
         elif isinstance(kind, sa.JSON):
-            convert = each(stored_json)
+            # A number can be stored as one.
+            convert = each(lambda value: json_document(value) if isinstance(value, str) else value)
         elif isinstance(kind, sa.LargeBinary):
             convert = each(Binary)
         elif isinstance(kind, sa.Numeric):
@@ -96,6 +97,11 @@ class SQLite(Database):
         elif load and not isinstance(kind, sa.Enum | sa.Float):
             convert = each(load)
         return column, convert
+
+    def comparable(self, column: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
+        # SQLAlchemy stores a fraction of a second always, CURRENT_TIMESTAMP never.
+        is_time = any(isinstance(layer, sa.DateTime | sa.Time) for layer in layers(column.type))
+        return sa.func.replace(column, ".000000", "") if is_time else column
 
     def text_bytes(self, column: sa.ColumnElement[Any]) -> sa.ColumnElement[bytes]:
         return sa.cast(column, sa.LargeBinary)
@@ -152,11 +158,6 @@ def utc_times(load: Callable[[str], datetime], texts: Sequence[str]) -> Sequence
         return [parse(f"{text}Z") for text in texts]
     except ValueError:
         return list(map(load, texts))
-
-
-def stored_json(value: Any) -> Any:
-    """Return a stored JSON document as `json_document` does; a number can be stored as one."""
-    return json_document(value) if isinstance(value, str) else value
 
 
 def decimal(scale: int | None, value: float) -> Decimal:
