@@ -355,6 +355,21 @@ async def test_generator_that_is_cancelled_by_itself_has_failed() -> None:
         await chunks_of(items())
 
 
+@pytest.mark.parametrize("exit", [SystemExit(3), GeneratorExit()], ids=repr)
+@pytest.mark.parametrize("is_async", [True, False])
+async def test_generator_that_exits_has_failed(exit: BaseException, is_async: bool) -> None:
+    def in_thread() -> Generator[Any, None, None]:
+        yield 1
+        raise exit
+
+    async def in_task() -> AsyncGenerator[Any, None]:
+        yield 1
+        raise exit
+
+    with pytest.raises(RuntimeError, match=type(exit).__name__):
+        await chunks_of(in_task() if is_async else in_thread())
+
+
 class Source:
     """A generator that records where it started and ended."""
 

@@ -149,10 +149,10 @@ class RunningGenerator:
                     ):
                         await self._until_taken(generator, taken)
                         deadline = monotonic() + FLUSH_SECONDS
-        except asyncio.CancelledError:
-            if self._closing:
+        except (asyncio.CancelledError, GeneratorExit, SystemExit) as error:
+            if self._closing and isinstance(error, asyncio.CancelledError):
                 raise
-            raise RuntimeError("The generator was cancelled, and not by its stream.") from None
+            raise RuntimeError(f"The generator was cancelled, not by its stream: {error!r}.") from None
         finally:
             if self._cancelling:
                 self._cancelling.cancel()
@@ -191,7 +191,8 @@ class RunningGenerator:
                     if self._closing:
                         break
         except BaseException as error:
-            self._call(self._end.set_exception, error)
+            failure = error if isinstance(error, Exception) else RuntimeError(repr(error))
+            self._call(self._end.set_exception, failure)
         else:
             self._call(self._end.set_result, None)
 

@@ -84,8 +84,7 @@ class StreamRoute(APIRoute):
             and not field_annotation_is_sequence(field.field_info.annotation)
         ]
 #{% if cookiecutter.__uses.tokens %}
-        calls = [each.dependency for each in route.dependencies]
-        rules = [call for call in calls if isinstance(call, Requires)]
+        rules = [d.dependency for d in route.dependencies if isinstance(d.dependency, Requires)]
 #{% endif %}
 
         async def handle(request: Request) -> Response:
