@@ -143,6 +143,15 @@ def test_invalid_request_is_unprocessable(client: TestClient, body: dict[str, An
     assert client.post("/api/chat", json=body).status_code == 422
 
 
+@pytest.mark.parametrize(("id", "text"), [(CHAT, "\ud83d"), ("\ud83d", "Hi")], ids=ascii)
+def test_text_that_is_not_unicode_is_unprocessable(client: TestClient, id: str, text: str) -> None:
+    parts = [{"type": "text", "text": text}]
+    body = json.dumps({"id": id, "messages": [{"role": "user", "parts": parts}]})
+    headers = {"content-type": "application/json"}
+
+    assert client.post("/api/chat", content=body, headers=headers).status_code == 422
+
+
 @pytest.mark.parametrize("limit", ["streams", "runs"])
 def test_limit_is_a_status(app: FastAPI, client: TestClient, limit: str) -> None:
     getattr(app.state, limit).max_per_client = 0

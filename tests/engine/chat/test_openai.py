@@ -216,6 +216,15 @@ def test_invalid_request_is_bad(client: TestClient, body: dict[str, Any], param:
     assert_error(ask(client, **body), 400, param=param, type="invalid_request_error")
 
 
+def test_text_that_is_not_unicode_is_bad(client: TestClient) -> None:
+    body = json.dumps({"model": "echo", "messages": [{"role": "user", "content": "\ud83d"}]})
+    headers = {"content-type": "application/json"}
+
+    response = client.post("/v1/chat/completions", content=body, headers=headers)
+
+    assert_error(response, 400, type="invalid_request_error")
+
+
 def test_body_without_json_is_bad(client: TestClient) -> None:
     response = client.post("/v1/chat/completions", content=b"{")
 

@@ -199,8 +199,8 @@ def chat_routes(answer: Callable[..., Any]) -> APIRouter:
                 for message in body.messages
             ]
             name = name_of(request, body.id)
-            await stop(request, name)
             parts = call(answer, messages, options={}, settings=request.app.state.settings)
+            await stop(request, name)
             run = await start(request, parts, name=name)
             async with aclosing(message_chunks(request, run)) as message:
                 async for chunk in message:

@@ -13,7 +13,7 @@ from fastapi.sse import ServerSentEvent
 from ..events.broker import EARLIEST
 from ..events.run_routes import caller_of
 from ..events.runs import Run, Runs
-from ..events.wire import DONE, STREAM_ERROR
+from ..events.wire import DONE, STREAM_ERROR, encode_json
 from ..routes import StreamRoute
 
 Part = str | dict[str, Any]
@@ -55,7 +55,14 @@ def require_generator(answer: Callable[..., Any]) -> None:
 def call(
     answer: Callable[..., Any], messages: Sequence[Any], **more: Any
 ) -> AsyncGenerator[Part, None]:
-    """Call `answer` with `messages`, and with those of `more` that it has as parameters."""
+    """Call `answer` with `messages`, and with those of `more` that it has as parameters.
+
+    Raises `HTTPException` (422) for messages with text that is not Unicode.
+    """
+    try:
+        encode_json(messages)
+    except ValueError as error:
+        raise HTTPException(422, f"Invalid messages: {error}") from None
     accepted = signature(answer).parameters.keys() & more.keys()
     parts: AsyncGenerator[Part, None] = answer(messages, **{name: more[name] for name in accepted})
     return parts
