@@ -207,6 +207,27 @@ async def test_end_that_redis_missed_is_published_later(
     assert end_of(last) == (DONE, "done")
 
 
+@pytest.mark.usefixtures("short_lease")
+async def test_end_that_redis_missed_before_it_lost_its_data_is_published_later(
+    new_process: NewProcess, broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with new_process() as runs:
+
+        async def fail(*_: object) -> None:
+            async with runs.broker.connection() as redis:
+                await redis.flushdb()
+            raise RedisConnectionError("the connection is lost")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(runs.broker, "finish", fail)
+            run = await runs.start(count_to_three, "ada")
+            await asyncio.wait(runs._tasks)
+
+        *_, last = await follow(broker, run.topic)
+
+    assert last.name == STREAM_ERROR
+
+
 async def test_leases_that_expire_while_redis_is_unavailable_are_extended(
     new_process: NewProcess, broker: Broker, monkeypatch: pytest.MonkeyPatch
 ) -> None:

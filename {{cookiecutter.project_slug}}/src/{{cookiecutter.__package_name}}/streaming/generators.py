@@ -152,7 +152,7 @@ class RunningGenerator:
         except (asyncio.CancelledError, GeneratorExit, SystemExit) as error:
             if self._closing and isinstance(error, asyncio.CancelledError):
                 raise
-            raise RuntimeError(f"The generator was cancelled, not by its stream: {error!r}.") from None
+            raise RuntimeError(f"The generator was cancelled, not by its stream: {error!r}") from None
         finally:
             if self._cancelling:
                 self._cancelling.cancel()

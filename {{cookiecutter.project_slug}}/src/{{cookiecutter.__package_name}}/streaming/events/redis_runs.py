@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from time import monotonic
 from typing import Any, Self, cast
@@ -33,6 +33,8 @@ class RedisRuns(Runs):
     """The runs of a service that has several processes."""
 
     broker: RedisBroker
+    _missed: set[str] = field(default_factory=set, init=False)
+    """The ids of ended runs whose end Redis has missed."""
 
     async def __aenter__(self) -> Self:
         self._renewing = asyncio.create_task(self._renew())
@@ -76,9 +78,13 @@ class RedisRuns(Runs):
         return cast(RunStatus, decided.decode()) if decided else None
 
     async def _end(self, run: Run, status: RunStatus, title: str) -> RunStatus:
-        status = await super()._end(run, status, title)
-        async with self.broker.connection() as redis:
-            await redis.zrem(LEASES, run.id)
+        try:
+            status = await super()._end(run, status, title)
+            async with self.broker.connection() as redis:
+                await redis.zrem(LEASES, run.id)
+        except Exception:
+            self._missed.add(run.id)
+            raise
         return status
 
     async def _renew(self) -> None:
@@ -87,9 +93,12 @@ class RedisRuns(Runs):
         while True:
             await asyncio.sleep(RENEWAL_SECONDS)
             try:
+                # A lease that is renewed once more expires, also if Redis has lost its data.
+                ids = (*self._running, *self._missed)
                 stopped, expired = await self._call(
-                    "renew_runs", [LEASES], RUN, LEASE_MILLISECONDS, *self._running
+                    "renew_runs", [LEASES], RUN, LEASE_MILLISECONDS, *ids
                 )
+                self._missed -= set(ids)
                 for id in stopped:
                     if running := self._running.get(id.decode()):
                         running.stop()
