@@ -149,10 +149,10 @@ class RunningGenerator:
                     ):
                         await self._until_taken(generator, taken)
                         deadline = monotonic() + FLUSH_SECONDS
-        except (asyncio.CancelledError, GeneratorExit, SystemExit) as error:
-            if self._closing and isinstance(error, asyncio.CancelledError):
+        except (asyncio.CancelledError, GeneratorExit, SystemExit) as end:
+            if self._closing and isinstance(end, asyncio.CancelledError):
                 raise
-            raise RuntimeError(f"The generator was cancelled, not by its stream: {error!r}") from None
+            raise RuntimeError(f"The generator was cancelled, not by its stream: {end!r}") from None
         finally:
             if self._cancelling:
                 self._cancelling.cancel()
