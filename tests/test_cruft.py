@@ -112,6 +112,74 @@ def test_update_lands_where_a_fresh_project_does(
     assert generated(project) == bake(**(first | then)).contents
 
 
+ORDERS = """from sqlalchemy import Column, MetaData, Table, Uuid
+
+metadata = MetaData()
+
+orders = Table("orders", metadata, Column("id", Uuid, primary_key=True))
+"""
+
+
+def edit(project: Project) -> None:
+    """Replace the tables, and add a route and a setting, as an owner does."""
+    edits = {
+        "main.py": [
+            ("from . import __version__", "from . import __version__, currency"),
+            (
+                "    install_docs(app)",
+                "    install_docs(app)\n    app.include_router(currency.router)",
+            ),
+        ],
+        "settings.py": [
+            ("\n\n\ndef load_settings", '\n    currency: str = "EUR"\n\n\ndef load_settings'),
+        ],
+    }
+    for name, pairs in edits.items():
+        for old, new in pairs:
+            text = project.read(f"src/streaming_api/{name}")
+            assert text.count(old) == 1
+            (project.package_path / name).write_text(text.replace(old, new), encoding="utf-8")
+    (project.package_path / "tables.py").write_text(ORDERS, encoding="utf-8")
+    with (project.path / ".env.example").open("a", encoding="utf-8") as file:
+        file.write("\n# CURRENCY=EUR\n")
+    heading = "\n\n## Extending"
+    readme = project.read("README.md").replace(heading, f"\n| `CURRENCY` |{heading}")
+    (project.path / "README.md").write_text(readme, encoding="utf-8")
+    commit(project.path, "Edit")
+
+
+def unmerged(project: Project) -> list[str]:
+    """List the files of a project that an update left with conflicts or rejected."""
+    listed = succeed(require("git"), "diff", "--name-only", "--diff-filter=U", cwd=project.path)
+    return listed.split() + [str(path) for path in project.path.rglob("*.rej")]
+
+
+@pytest.mark.parametrize(
+    ("name", "default", "other"),
+    [
+        ("sse", True, False),
+        ("csv", True, False),
+        ("database", "sqlite", "postgresql"),
+        ("chat", "none", "openai"),
+        ("console", True, False),
+    ],
+)
+def test_update_of_an_edited_project_has_no_conflict(
+    template: Path, tmp_path: Path, name: str, default: object, other: object
+) -> None:
+    project = create(template, tmp_path / "work")
+    edit(project)
+    edited = generated(project)
+
+    update(project, **{name: other})
+    conflicts = unmerged(project)
+    commit(project.path, "Update")
+    update(project, **{name: default})
+
+    assert conflicts == []
+    assert generated(project) == edited
+
+
 def test_update_names_the_project_once(template: Path, tmp_path: Path) -> None:
     project = create(template, tmp_path / "work")
 

@@ -24,18 +24,20 @@ from starlette.middleware.cors import CORSMiddleware
 #{% endif %}
 from starlette.middleware.errors import ServerErrorMiddleware
 
-#{% if cookiecutter.__uses.console and cookiecutter.__uses.chat %}
-from . import __version__, console, events, model, runs
-#{% elif cookiecutter.__uses.console and cookiecutter.__uses.sse %}
-from . import __version__, console, events, runs
-#{% elif cookiecutter.__uses.console %}
-from . import __version__, console
-#{% elif cookiecutter.__uses.chat %}
-from . import __version__, events, model, runs
-#{% elif cookiecutter.__uses.sse %}
-from . import __version__, events, runs
-#{% else %}
+# Import modules of your own here: no update changes this line.
 from . import __version__
+
+# isort: split
+#{% if cookiecutter.__uses.console and cookiecutter.__uses.chat %}
+from . import console, events, model, runs
+#{% elif cookiecutter.__uses.console and cookiecutter.__uses.sse %}
+from . import console, events, runs
+#{% elif cookiecutter.__uses.console %}
+from . import console
+#{% elif cookiecutter.__uses.chat %}
+from . import events, model, runs
+#{% elif cookiecutter.__uses.sse %}
+from . import events, runs
 #{% endif %}
 #{% if cookiecutter.__uses.exports %}
 from .exports import EXPORTS
@@ -214,8 +216,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 #{% endif %}
 #{% endif %}
     app.state.health_check = HealthCheck(checks)
-    app.include_router(health_routes)
     install_docs(app)
+    app.include_router(health_routes)
 #{% if cookiecutter.__uses.console %}
     console.install(app)
 #{% else %}

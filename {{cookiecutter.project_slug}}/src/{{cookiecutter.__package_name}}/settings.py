@@ -73,6 +73,14 @@ class Settings(BaseSettings):
         str_strip_whitespace=True,
     )
 
+#{% if cookiecutter.__uses.sqlite %}
+    @property
+    def has_default_database(self) -> bool:
+        """Whether the database is the default file."""
+        default = type(self).model_fields["database_url"].default
+        return database_path(self.database_url) == database_path(default)
+
+#{% endif %}
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 8000
     log_level: LogLevel = "INFO"
@@ -85,8 +93,6 @@ class Settings(BaseSettings):
     """Maximum number of open streams of a client: an IPv4 address or an IPv6 network (/64)."""
     max_streams: Annotated[int, Field(ge=1)] = 10_000
     """Maximum number of open streams of a process."""
-    shutdown_grace_seconds: Seconds = 10
-    """Time that finite streams have to complete on shutdown."""
 #{% if cookiecutter.__uses.origins %}
     cors_origins: Origins = ()
     """Origins whose pages may use the service."""
@@ -173,14 +179,9 @@ class Settings(BaseSettings):
     csv_escape_formulas: bool = True
     """Prefix text that a spreadsheet would run as a formula with `'`."""
 #{% endif %}
-#{% if cookiecutter.__uses.sqlite %}
 
-    @property
-    def has_default_database(self) -> bool:
-        """Whether the database is the default file."""
-        default = type(self).model_fields["database_url"].default
-        return database_path(self.database_url) == database_path(default)
-#{% endif %}
+    shutdown_grace_seconds: Seconds = 10
+    """Time that finite streams have to complete on shutdown."""
 
 
 def load_settings() -> Settings:
