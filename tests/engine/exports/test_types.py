@@ -192,6 +192,7 @@ contract = sa.Table(
     sa.Column("word", sa.Enum("a", "b c", name="words")),
     sa.Column("date", sa.Date),
     sa.Column("time", sa.Time),
+    sa.Column("zoned_time", sa.Time(timezone=True)),
     sa.Column("naive", sa.DateTime),
     sa.Column("zoned", sa.DateTime(timezone=True)),
     sa.Column("timestamp", sa.TIMESTAMP(timezone=True)),
@@ -232,6 +233,7 @@ CONTRACT_ROWS = [
         "word": "b c",
         "date": date(2026, 7, 1),
         "time": time(12, 30),
+        "zoned_time": time(12, 30, tzinfo=TOKYO),
         "naive": NOON,
         "zoned": NOON.replace(tzinfo=TOKYO),
         "timestamp": NOON.replace(tzinfo=TOKYO),
@@ -262,6 +264,7 @@ CONTRACT_ROWS = [
         "numeric": Decimal("-12.34"),
         "string": "",
         "time": time(12, 30, 0, 500),
+        "zoned_time": time(12, 30, 0, 500),
         "naive": datetime(1, 1, 1, microsecond=1),
         "zoned": datetime(9999, 12, 31, 23, 59, 59, 999999, UTC),
         "interval": timedelta(days=40, seconds=3661, microseconds=500000),
@@ -277,7 +280,7 @@ NDJSON_LINES = [
     '"float_decimal":1.5,"money":10.00,"money_float":10.00,"numeric":100000000000000000000,'
     '"string":"=1 \\"é\\"","varchar":"x;=2","text":"line\\nbreak\\\\","unicode":"😀",'
     '"name":"RED","label":"light red","word":"b c","date":"2026-07-01","time":"12:30:00",'
-    '"naive":"2026-07-01T12:00:00","zoned":"2026-07-01T03:00:00Z",'
+    '"zoned_time":"12:30:00+09:00","naive":"2026-07-01T12:00:00","zoned":"2026-07-01T03:00:00Z",'
     '"timestamp":"2026-07-01T03:00:00Z","interval":"P-1DT23H",'
     '"json":{"b":[1,2.5,null],"a":"\\u00e9"},'
     '"uuid":"00000000-0000-0000-0000-000000000001",'
@@ -289,7 +292,7 @@ NDJSON_LINES = [
     '"float_decimal":10.0,"money":-0.10,"money_float":-0.25,"numeric":-12.34,'
     '"string":"","varchar":null,"text":null,"unicode":null,'
     '"name":null,"label":null,"word":null,"date":null,"time":"12:30:00.000500",'
-    '"naive":"0001-01-01T00:00:00.000001","zoned":"9999-12-31T23:59:59.999999Z",'
+    '"zoned_time":"12:30:00.000500Z","naive":"0001-01-01T00:00:00.000001","zoned":"9999-12-31T23:59:59.999999Z",'
     '"timestamp":null,"interval":"P40DT1H1M1.5S","json":"=text",'
     '"uuid":null,"uuid_text":null,"uuid_char":null,'
     '"binary":"","lower":null,"reversed":null,"cents":null,"tags":[],'
@@ -298,7 +301,7 @@ NDJSON_LINES = [
     '"float_decimal":null,"money":null,"money_float":null,"numeric":null,'
     '"string":null,"varchar":null,"text":null,"unicode":null,'
     '"name":null,"label":null,"word":null,"date":null,"time":null,'
-    '"naive":null,"zoned":null,"timestamp":null,"interval":"PT0S","json":null,'
+    '"zoned_time":null,"naive":null,"zoned":null,"timestamp":null,"interval":"PT0S","json":null,'
     '"uuid":null,"uuid_text":null,"uuid_char":null,'
     '"binary":null,"lower":null,"reversed":null,"cents":null,"tags":[],'
     '"twice":"PT2M10S","key":null,"moment":"2000-01-01T00:00:00Z","point":null,"code":null}',
@@ -307,14 +310,14 @@ CSV_RECORDS = [
     ",".join(column.name for column in contract.c),
     "1,-32768,9223372036854775807,true,10.0,1e300,1.5,10.00,10.00,100000000000000000000,"
     '"\'=1 ""é""","x;\'=2","line\nbreak\\","😀","RED","light red","b c","2026-07-01","12:30:00",'
-    '"2026-07-01T12:00:00","2026-07-01T03:00:00Z","2026-07-01T03:00:00Z","P-1DT23H",'
+    '"12:30:00+09:00","2026-07-01T12:00:00","2026-07-01T03:00:00Z","2026-07-01T03:00:00Z","P-1DT23H",'
     '"{""b"":[1,2.5,null],""a"":""\\u00e9""}","00000000-0000-0000-0000-000000000001",'
     '"00000000-0000-0000-0000-000000000002","00000000-0000-0000-0000-000000000003",'
     '+/8=,"abc","abc",0.1,"[""a"",""b""]","P-1DT22H",+/8=,"2026-07-01T03:00:00Z","[1,-2]","\'@x"',
     '2,,,false,0.1,5e-324,10.0,-0.10,-0.25,-12.34,"",,,,,,,,"12:30:00.000500",'
-    '"0001-01-01T00:00:00.000001","9999-12-31T23:59:59.999999Z",,"P40DT1H1M1.5S","\'=text",,,,,,,,'
+    '"12:30:00.000500Z","0001-01-01T00:00:00.000001","9999-12-31T23:59:59.999999Z",,"P40DT1H1M1.5S","\'=text",,,,,,,,'
     '"[]","PT0S",,"2000-01-01T00:00:00Z",,',
-    '3,,,,,,,,,,,,,,,,,,,,,,"PT0S",,,,,,,,,"[]","PT2M10S",,"2000-01-01T00:00:00Z",,',
+    '3,,,,,,,,,,,,,,,,,,,,,,,"PT0S",,,,,,,,,"[]","PT2M10S",,"2000-01-01T00:00:00Z",,',
 ]
 
 

@@ -105,15 +105,10 @@ class EventStreamResponse(ItemsResponse):
     media_type = "text/event-stream"
     item_format = EventItems
 
-    def __init__(
-        self,
-        chunks: AsyncGenerator[Chunk, None] | None = None,
-        headers: Mapping[str, str] | None = None,
-        status_code: int = 200,
-    ) -> None:
+    def init_headers(self, headers: Mapping[str, str] | None = None) -> None:
         # Proxies forward events as they come (RFC 10036), and do not compress them.
         own = {"Cache-Control": "no-cache, no-transform", "Incremental": "?1"}
-        super().__init__(chunks, {**own, **(headers or {})}, status_code)
+        super().init_headers({**own, **(headers or {})})
 
     def closing(self, reason: Reason | None) -> bytes | None:
         """Return what failed; a client that is too slow is cut off."""

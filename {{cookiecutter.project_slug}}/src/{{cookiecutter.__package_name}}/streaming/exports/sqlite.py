@@ -12,7 +12,7 @@ from urllib.parse import quote
 from uuid import uuid4
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.sqlite import DATETIME
+from sqlalchemy.dialects.sqlite import DATETIME, TIME
 
 from ..settings import database_path
 from .columns import Binary, Convert, converts, each, exported_type, json_document, layers, loaded
@@ -21,6 +21,11 @@ from .database import Database, Samples
 SAMPLE_ROWS = 1000
 BUSY_SECONDS = 10
 """Time that a writer waits for another."""
+
+
+def in_utc(value: Any) -> Any:
+    """Return a time with its zone, by default UTC; `None` as it is."""
+    return value.replace(tzinfo=UTC) if value is not None and not value.tzinfo else value
 
 
 class UTCDateTime(DATETIME):
@@ -34,12 +39,21 @@ class UTCDateTime(DATETIME):
     def result_processor(self, dialect: Any, coltype: object) -> Any:
         """Return the function that returns the time of a stored text."""
         parse: Any = super().result_processor(dialect, coltype)
+        return (lambda text: in_utc(parse(text))) if self.timezone else parse
 
-        def load(text: str | None) -> datetime | None:
-            value: datetime | None = parse(text)
-            return value.replace(tzinfo=UTC) if value and not value.tzinfo else value
 
-        return load if self.timezone else parse
+class ZonedTime(TIME):
+    """A time of day with its zone, which SQLAlchemy drops."""
+
+    def bind_processor(self, dialect: Any) -> Any:
+        """Return the function that returns the text to store."""
+        store = super().bind_processor(dialect)
+        return (lambda value: value and in_utc(value).isoformat()) if self.timezone else store
+
+    def result_processor(self, dialect: Any, coltype: object) -> Any:
+        """Return the function that returns the time of a stored text."""
+        parse: Any = super().result_processor(dialect, coltype)
+        return (lambda text: in_utc(parse(text))) if self.timezone else parse
 
 
 class SQLite(Database):
@@ -50,7 +64,7 @@ class SQLite(Database):
         # Each use opens the file: another that takes its place is followed.
         engine = sa.create_engine(url, creator=self._open, poolclass=sa.NullPool)
         # SQLAlchemy has another implementation of TIMESTAMP.
-        types: dict[Any, Any] = dict.fromkeys((sa.DateTime, sa.TIMESTAMP), UTCDateTime)
+        types: Any = dict.fromkeys((sa.DateTime, sa.TIMESTAMP), UTCDateTime) | {sa.Time: ZonedTime}
         engine.dialect.colspecs = {**engine.dialect.colspecs, **types}
         sa.event.listen(engine, "begin", begin_transaction)
         # sqlite3 releases the interpreter lock at every row: four threads that read at once are
