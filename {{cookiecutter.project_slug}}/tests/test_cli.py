@@ -66,6 +66,15 @@ def test_serve_with_invalid_setting_exits(monkeypatch: pytest.MonkeyPatch, serve
     assert not serve.called
 
 
+@pytest.mark.parametrize("port", ["-1", "65536"])
+def test_serve_port_out_of_range_is_rejected(serve: Mock, port: str) -> None:
+    result = CliRunner().invoke(cli, ["serve", "--port", port])
+
+    assert "'--port'" in result.stderr
+    assert result.exit_code == 2
+    assert not serve.called
+
+
 #{% if cookiecutter.__uses.memory %}
 def test_serve_with_several_workers_exits(serve: Mock) -> None:
     result = CliRunner().invoke(cli, ["serve", "--workers", "2"])

@@ -76,7 +76,9 @@ def main() -> None:
 @cli.command()
 def serve(
     host: Annotated[str | None, typer.Option(help="Address to listen on [HOST]")] = None,
-    port: Annotated[int | None, typer.Option(help="Port to listen on [PORT]")] = None,
+    port: Annotated[
+        int | None, typer.Option(min=0, max=65535, help="Port to listen on [PORT]")
+    ] = None,
     workers: Annotated[int, typer.Option(min=1, help="Number of processes")] = 1,
     reload: Annotated[bool, typer.Option(help="Restart when the code changes")] = False,
 ) -> None:
