@@ -255,6 +255,7 @@ def text_columns(export: Export) -> str:
 
 
 @pytest.mark.parametrize("export", CSV_EXPORTS)
+@pytest.mark.parametrize("settings", [{"csv_escape_formulas": True}], indirect=True)
 def test_csv_for_spreadsheets_has_bom_and_no_formulas(
     client: TestClient, export: Export, replace_rows: Callable[..., None]
 ) -> None:
