@@ -104,6 +104,18 @@ def test_invalid_request_names_its_errors(client: TestClient) -> None:
     assert problem["detail"] == f"path.number: {problem['errors'][0]['msg']}"
 
 
+@pytest.mark.parametrize("media_type", ["application/x-www-form-urlencoded", "text/plain", None])
+def test_body_of_another_media_type_names_the_expected(
+    client: TestClient, media_type: str | None
+) -> None:
+    headers = {"Content-Type": media_type} if media_type else {}
+
+    response = client.post("/numbers", content=b"[1]", headers=headers)
+
+    assert response.status_code == 422
+    assert response.json()["detail"] == "body: expected Content-Type: application/json"
+
+
 def test_invalid_request_names_error_of_several_dependencies_once(
     failing_app: FastAPI, client: TestClient
 ) -> None:

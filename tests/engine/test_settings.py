@@ -121,6 +121,8 @@ if CLIENT and TOKENS:
         ("API_TOKEN", "hunt\u00e9r2", "***"),
         ("API_TOKEN", "hun ter2", "***"),
     ]
+if ORIGINS:
+    SECRETS += [("CORS_ORIGINS", "https://me:hunter2@app.example.com", "***")]
 
 
 @pytest.mark.parametrize(("name", "value", "expected"), INVALID)

@@ -3,6 +3,7 @@
 import re
 from urllib.parse import urljoin
 
+import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
@@ -24,6 +25,16 @@ def test_docs_load_files_of_this_service(idle_client: TestClient) -> None:
     assert any(path.endswith(".js") for path in paths)
     for path in paths:
         assert idle_client.get(urljoin("/docs", path)).status_code == 200, path
+
+
+@pytest.mark.parametrize("path", ["/", "/docs", "/openapi.json", "/health"])
+def test_head_returns_the_headers_of_get(client: TestClient, path: str) -> None:
+    get, head = (
+        client.request(method, path, follow_redirects=False) for method in ("GET", "HEAD")
+    )
+
+    assert head.status_code == get.status_code
+    assert head.headers.get("content-type") == get.headers.get("content-type")
 
 
 #{% if not cookiecutter.__uses.console %}

@@ -374,6 +374,29 @@ def test_invalid_filter_is_rejected(filtered_client: TestClient, query: str) -> 
     assert response.json()["detail"].startswith(f"query.{query.partition('=')[0]}: ")
 
 
+class Even(sa.TypeDecorator[int]):
+    """A type that rejects some values."""
+
+    impl = sa.Integer
+    cache_ok = True
+
+    def process_bind_param(self, value: int | None, dialect: sa.Dialect) -> int | None:
+        if value and value % 2:
+            raise ValueError("expected an even number")
+        return value
+
+
+@pytest.mark.parametrize("name", ["after", "id"])
+def test_value_that_the_type_rejects_is_unprocessable(serve: Serve, name: str) -> None:
+    table = sa.Table("even", sa.MetaData(), sa.Column("id", Even, primary_key=True))
+    client = serve(Export(table, filters=["id"]))
+
+    response = client.get("/export/even", params={name: "3"})
+
+    assert response.status_code == 422
+    assert response.json()["detail"] == f"query.{name}: expected an even number"
+
+
 def test_filters_are_documented_with_their_types(filtered_client: TestClient) -> None:
     document = filtered_client.get("/openapi.json").json()
 

@@ -222,9 +222,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     console.install(app)
 #{% else %}
 #{% if cookiecutter.__uses.tokens %}
-    app.add_api_route("/", redirect_to_docs, dependencies=[PUBLIC], include_in_schema=False)
-#{% else %}
-    app.add_api_route("/", redirect_to_docs, include_in_schema=False)
+X#{% else %}
+    app.add_api_route("/", redirect_to_docs, methods=["GET", "HEAD"], include_in_schema=False)
 #{% endif %}
 #{% endif %}
     # Of middleware, the last one added is the outermost. Starlette's own ServerErrorMiddleware is

@@ -21,8 +21,10 @@ async def get_console() -> FileResponse:
 def install(app: FastAPI) -> None:
     """Add the page to `app`."""
 #{% if cookiecutter.__uses.tokens %}
-    app.add_api_route("/", get_console, dependencies=[PUBLIC], include_in_schema=False)
+    app.add_api_route(
+        "/", get_console, methods=["GET", "HEAD"], dependencies=[PUBLIC], include_in_schema=False
+    )
 #{% else %}
-    app.add_api_route("/", get_console, include_in_schema=False)
+    app.add_api_route("/", get_console, methods=["GET", "HEAD"], include_in_schema=False)
 #{% endif %}
     app.mount("/static", StaticFiles(directory=PAGES / "static"))

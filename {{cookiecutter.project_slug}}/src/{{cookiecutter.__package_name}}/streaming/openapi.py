@@ -83,9 +83,11 @@ async def get_docs() -> FileResponse:
 def install_docs(app: FastAPI) -> None:
     """Add `/docs` to `app`."""
 #{% if cookiecutter.__uses.tokens %}
-    app.add_api_route("/docs", get_docs, dependencies=[PUBLIC], include_in_schema=False)
+    app.add_api_route(
+        "/docs", get_docs, methods=["GET", "HEAD"], dependencies=[PUBLIC], include_in_schema=False
+    )
 #{% else %}
-    app.add_api_route("/docs", get_docs, include_in_schema=False)
+    app.add_api_route("/docs", get_docs, methods=["GET", "HEAD"], include_in_schema=False)
 #{% endif %}
     app.mount("/static/swagger-ui", StaticFiles(directory=SWAGGER_UI))
     app.mount("/static/docs", StaticFiles(directory=PAGES))

@@ -70,10 +70,16 @@ def allowed_methods(request: Request) -> str:
     )
 
 
+def message_of(error: Mapping[str, Any]) -> str:
+    """Return the message about an invalid part; FastAPI parses no body of another media type."""
+    is_unparsed = error["loc"] == ("body",) and isinstance(error.get("input"), bytes)
+    return "expected Content-Type: application/json" if is_unparsed else error["msg"]
+
+
 async def validation_problem(_: Request, error: RequestValidationError) -> Response:
     """Return the response to an invalid request: 422, with the first errors in `errors`."""
     # A parameter of several dependencies is validated by each.
-    found = dict.fromkeys((each["loc"], each["msg"]) for each in error.errors())
+    found = dict.fromkeys((each["loc"], message_of(each)) for each in error.errors())
     errors = [{"loc": loc, "msg": msg} for loc, msg in list(found)[:MAX_ERRORS]]
     detail = "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in errors)
     return ProblemResponse(422, detail, errors=errors)

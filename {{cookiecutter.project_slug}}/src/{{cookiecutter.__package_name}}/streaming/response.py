@@ -47,6 +47,8 @@ class StreamResponse(Response):
     """The failures before the first chunk that are raised instead of a 503."""
     endless: bool = False
     """Whether the stream waits for events, and so ends as soon as the server shuts down."""
+    own_headers: ClassVar[Mapping[str, str]] = {}
+    """The headers of every response of the class."""
     chunks: AsyncGenerator[Chunk, None]
 
     def __init__(
@@ -60,7 +62,7 @@ class StreamResponse(Response):
         self.status_code = status_code
         self.background = None
         # With buffering on, nginx reads a whole stream ahead of a client that reads nothing.
-        self.init_headers({"X-Accel-Buffering": "no", **(headers or {})})
+        self.init_headers({"X-Accel-Buffering": "no", **self.own_headers, **(headers or {})})
 
     def closing(self, reason: Reason | None) -> bytes | None:
         """Return the bytes that end the stream early but in order; `None` aborts the transfer."""

@@ -39,6 +39,8 @@ def parse_tokens(value: Any) -> dict[str, Any]:
             value = json.loads(value or "{}", object_pairs_hook=unique_members)
         except json.JSONDecodeError as error:
             raise ValueError(f"expected JSON; the error is at character {error.pos + 1}") from None
+        except RecursionError:
+            raise ValueError("expected JSON without nested arrays") from None
     if not isinstance(value, Mapping):
         raise ValueError('expected an object like {"TOKEN": ["SCOPE"]}')
     return unique_members([(parse_hash(token), scopes) for token, scopes in value.items()])

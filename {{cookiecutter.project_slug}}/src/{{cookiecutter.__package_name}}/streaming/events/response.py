@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from secrets import randbelow
 from types import UnionType
-from typing import Annotated, Any, Union, get_args, get_origin
+from typing import Annotated, Any, ClassVar, Union, get_args, get_origin
 
 import msgspec
 from anyio import CancelScope
@@ -104,11 +104,11 @@ class EventStreamResponse(ItemsResponse):
 
     media_type = "text/event-stream"
     item_format = EventItems
-
-    def init_headers(self, headers: Mapping[str, str] | None = None) -> None:
-        # Proxies forward events as they come (RFC 10036), and do not compress them.
-        own = {"Cache-Control": "no-cache, no-transform", "Incremental": "?1"}
-        super().init_headers({**own, **(headers or {})})
+    # Proxies forward events as they come (RFC 10036), and do not compress them.
+    own_headers: ClassVar[Mapping[str, str]] = {
+        "Cache-Control": "no-cache, no-transform",
+        "Incremental": "?1",
+    }
 
     def closing(self, reason: Reason | None) -> bytes | None:
         """Return what failed; a client that is too slow is cut off."""

@@ -104,14 +104,16 @@ def parameter_type(kind: TypeEngine[Any]) -> Any:
     return None
 
 
-def bind(value: Any, column: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
-    """Return the parameter for comparing `column` with `value`."""
+def bind(value: Any, column: Any, dialect: sa.Dialect) -> sa.ColumnElement[Any]:
+    """Return the parameter for comparing `column` with `value`. Raises what its type raises."""
     kind = column.type
     if isinstance(kind, sa.Integer):
         # A value beyond the range of a smaller type can be an error.
         kind = sa.BigInteger()
     if isinstance(kind, sa.Uuid):
         kind = sa.Uuid(native_uuid=kind.native_uuid)
+    if process := kind.dialect_impl(dialect).bind_processor(dialect):
+        process(value)
     if isinstance(kind, sa.Float) and 2e-45 < abs(value) < 3.4e38:
         # Rounded as the column is; beyond the range of single precision that is an error.
         return sa.cast(value, kind)

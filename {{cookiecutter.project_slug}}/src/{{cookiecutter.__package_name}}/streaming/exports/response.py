@@ -18,9 +18,7 @@ class ExportResponse(StreamResponse):
     extension: ClassVar[str]
     encoder: ClassVar[Callable[..., Encoder]]
     """Returns the encoder of rows with columns of these names."""
-
-    def init_headers(self, headers: Mapping[str, str] | None = None) -> None:
-        super().init_headers({"Cache-Control": "no-store", **(headers or {})})
+    own_headers: ClassVar[Mapping[str, str]] = {"Cache-Control": "no-store"}
 
 
 def content_disposition(filename: str) -> str:

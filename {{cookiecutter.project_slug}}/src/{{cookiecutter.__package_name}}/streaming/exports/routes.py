@@ -4,6 +4,7 @@ import csv
 import json
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
+from functools import partial
 from typing import Annotated, Any
 from urllib.parse import quote
 
@@ -164,17 +165,27 @@ def parse_array(text: str) -> Any:
 
 
 def select_rows(database: Database, export: Export, query: Any) -> Select[Any]:
-    """Return the rows that the parameters `after`, `limit` and the filters select."""
+    """Return the rows that the parameters `after`, `limit` and the filters select.
+
+    Raises `HTTPException`: 422 for a value that the type of its column rejects.
+    """
+
+    def parameter(name: str, value: Any, column: ColumnElement[Any]) -> ColumnElement[Any]:
+        try:
+            return database.comparable(bind(value, column, database.engine.dialect))
+        except Exception as error:
+            raise HTTPException(422, f"query.{name}: {error}") from error
+
     keys = list(map(database.comparable, export.key.values()))
     statement = select(*export.columns.values()).order_by(*keys).limit(query.limit)
-    for number, column in enumerate(export.filters.values()):
+    for number, (name, column) in enumerate(export.filters.items()):
         value = getattr(query, f"filter{number}")
         if value is not None:
-            filtered, expected = map(database.comparable, (column, bind(value, column)))
-            statement = statement.where(filtered == expected)
+            expected = parameter(name, value, column)
+            statement = statement.where(database.comparable(column) == expected)
     if query.after is not None:
         after = [query.after] if len(keys) == 1 else query.after
-        values = map(database.comparable, map(bind, after, export.key.values()))
+        values = map(partial(parameter, "after"), after, export.key.values())
         statement = statement.where(tuple_(*keys) > tuple_(*values))
     return statement
 

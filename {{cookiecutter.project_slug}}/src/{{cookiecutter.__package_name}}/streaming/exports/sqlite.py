@@ -28,32 +28,34 @@ def in_utc(value: Any) -> Any:
     return value.replace(tzinfo=UTC) if value is not None and not value.tzinfo else value
 
 
-class UTCDateTime(DATETIME):
-    """A time with a zone, stored in UTC: SQLite stores none, and SQLAlchemy drops it."""
+class Zoned:
+    """A type of times, which have a zone with `timezone`: SQLAlchemy drops it."""
+
+    timezone: bool
+
+    def result_processor(self, dialect: Any, coltype: object) -> Any:
+        """Return the function that returns the time of a stored text."""
+        parent: Any = super()
+        parse = parent.result_processor(dialect, coltype)
+        return (lambda text: in_utc(parse(text))) if self.timezone else parse
+
+
+class UTCDateTime(Zoned, DATETIME):
+    """A time, stored in UTC if it has a zone."""
 
     def bind_processor(self, dialect: Any) -> Any:
         """Return the function that returns the text to store."""
         store: Any = super().bind_processor(dialect)
         return lambda value: store(value.astimezone(UTC) if value and value.tzinfo else value)
 
-    def result_processor(self, dialect: Any, coltype: object) -> Any:
-        """Return the function that returns the time of a stored text."""
-        parse: Any = super().result_processor(dialect, coltype)
-        return (lambda text: in_utc(parse(text))) if self.timezone else parse
 
-
-class ZonedTime(TIME):
-    """A time of day with its zone, which SQLAlchemy drops."""
+class ZonedTime(Zoned, TIME):
+    """A time of day, stored with its zone."""
 
     def bind_processor(self, dialect: Any) -> Any:
         """Return the function that returns the text to store."""
-        store = super().bind_processor(dialect)
+        store: Any = super().bind_processor(dialect)  # type: ignore[no-untyped-call]
         return (lambda value: value and in_utc(value).isoformat()) if self.timezone else store
-
-    def result_processor(self, dialect: Any, coltype: object) -> Any:
-        """Return the function that returns the time of a stored text."""
-        parse: Any = super().result_processor(dialect, coltype)
-        return (lambda text: in_utc(parse(text))) if self.timezone else parse
 
 
 class SQLite(Database):
