@@ -222,7 +222,14 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     console.install(app)
 #{% else %}
 #{% if cookiecutter.__uses.tokens %}
-X#{% else %}
+    app.add_api_route(
+        "/",
+        redirect_to_docs,
+        methods=["GET", "HEAD"],
+        dependencies=[PUBLIC],
+        include_in_schema=False,
+    )
+#{% else %}
     app.add_api_route("/", redirect_to_docs, methods=["GET", "HEAD"], include_in_schema=False)
 #{% endif %}
 #{% endif %}

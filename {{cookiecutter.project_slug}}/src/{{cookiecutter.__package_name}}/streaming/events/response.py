@@ -9,8 +9,6 @@ from typing import Annotated, Any, ClassVar, Union, get_args, get_origin
 import msgspec
 from anyio import CancelScope
 from fastapi.sse import _SSE_EVENT_SCHEMA, ServerSentEvent, format_sse_event
-from pydantic import TypeAdapter
-from pydantic_core.core_schema import chain_schema
 from starlette.types import Message, Receive, Send
 
 from ..generators import ItemFormat, Items, encoded, escape_line_separators
@@ -23,6 +21,7 @@ from .broker import Broker
 from .fanout import Fanout, Subscriber
 from .subscription import Subscription
 from .wire import (
+    ANY,
     HEARTBEAT,
     RESET,
     STREAM_ERROR,
@@ -32,7 +31,6 @@ from .wire import (
 )
 
 RETRY_MILLISECONDS = 2000
-ANY: TypeAdapter[Any] = TypeAdapter(Any)
 
 
 def without_events(annotation: Any) -> Any:
@@ -90,7 +88,7 @@ class EventSchema:
 
     def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> Any:
         # The schema of a recursive type is shared, and would be that of an event everywhere.
-        return chain_schema([handler(source)])
+        return {"type": "chain", "steps": [handler(source)]}
 
     def __get_pydantic_json_schema__(self, core_schema: Any, handler: Any) -> dict[str, Any]:
         data = {"type": "string", "contentMediaType": "application/json"}

@@ -7,11 +7,12 @@ from typing import Any, NamedTuple
 
 import msgspec
 from fastapi.encoders import jsonable_encoder
-from pydantic_core import to_json
+from pydantic import TypeAdapter
 
 from ..generators import escape_line_separators
 from ..registry import Chunk
 
+ANY: TypeAdapter[Any] = TypeAdapter(Any)
 HEARTBEAT = b": heartbeat\n\n"
 MAX_CHUNK = 64 * 1024
 EVENT_OVERHEAD = 512
@@ -59,7 +60,7 @@ def encode_json(value: Any) -> bytes:
 
 def to_plain(value: Any) -> Any:
     """Return what FastAPI makes of `value`, in types of JSON; `None` and booleans are keys."""
-    json = to_json(value, inf_nan_mode="null", fallback=jsonable_encoder)
+    json = ANY.dump_json(value, fallback=jsonable_encoder)
     return json.decode() if isinstance(value, bool | None) else msgspec.json.decode(json)
 
 
