@@ -1,15 +1,13 @@
 """The tables of the database (SQLAlchemy Core)."""
 
-from sqlalchemy import BigInteger, Column, DateTime, Float, Integer, MetaData, Table, Text
+from sqlalchemy import Column, DateTime, Float, Integer, MetaData, Table, Text
 
 metadata = MetaData()
-# SQLite generates keys of INTEGER only.
-key = BigInteger().with_variant(Integer, "sqlite")
 
 items = Table(
     "items",
     metadata,
-    Column("id", key, primary_key=True),
+    Column("id", Integer, primary_key=True),
     Column("name", Text, nullable=False),
     Column("description", Text),
     Column("price", Float),
@@ -19,7 +17,7 @@ items = Table(
 users = Table(
     "users",
     metadata,
-    Column("id", key, primary_key=True),
+    Column("id", Integer, primary_key=True),
     Column("name", Text, nullable=False),
     Column("email", Text, nullable=False),
 )
