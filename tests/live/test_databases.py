@@ -97,7 +97,7 @@ def some_rows() -> dict[str, list[dict[str, Any]]]:
     def number() -> float | None:
         return random.choice(NUMBERS) if random.random() < 0.5 else random.uniform(-1e6, 1e6)
 
-    # The last key is the greatest possible one.
+    # The last key is the largest one that the sample tables have.
     keys = [*range(1, ROWS), 2**31 - 1]
     return {
         "items": [

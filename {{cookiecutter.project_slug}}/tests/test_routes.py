@@ -28,7 +28,7 @@ def test_docs_load_files_of_this_service(idle_client: TestClient) -> None:
 
 
 @pytest.mark.parametrize("path", ["/", "/docs", "/openapi.json", "/health"])
-def test_head_returns_the_headers_of_get(client: TestClient, path: str) -> None:
+def test_head_returns_status_and_media_type_of_get(client: TestClient, path: str) -> None:
     get, head = (client.request(method, path, follow_redirects=False) for method in ("GET", "HEAD"))
 
     assert head.status_code == get.status_code

@@ -208,7 +208,7 @@ async def test_end_that_redis_missed_is_published_later(
 
 
 @pytest.mark.usefixtures("short_lease")
-async def test_end_that_redis_missed_before_it_lost_its_data_is_published_later(
+async def test_missed_end_is_published_after_redis_lost_data(
     new_process: NewProcess, broker: Broker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with new_process() as runs:

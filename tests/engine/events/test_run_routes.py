@@ -26,7 +26,7 @@ class Task(BaseModel):
 
 
 class Named(Task):
-    """A request whose fields have defaults, of which one must be given."""
+    """A request that is invalid with its defaults."""
 
     name: str = ""
 
@@ -38,7 +38,7 @@ class Named(Task):
 
 
 class Stamped(Task):
-    """A request with a default of its own, and with fields that JSON does not show."""
+    """A request with a generated default, a secret and an excluded field."""
 
     name: str = Field(default_factory=lambda: str(uuid4()))
     key: SecretStr = SecretStr("")
@@ -127,7 +127,7 @@ def test_request_that_is_invalid_when_empty_is_required(app: FastAPI) -> None:
         assert client.post("/v1/runs", json={"name": "ada"}).status_code == 202
 
 
-def test_request_without_body_has_defaults_of_its_own(app: FastAPI) -> None:
+def test_request_without_body_gets_new_defaults(app: FastAPI) -> None:
     app.include_router(run_routes(Stamped, echo), prefix="/v1")
     with TestClient(app) as client:
         names = [events_of(client, client.post("/v1/runs"))[0] for _ in range(2)]
@@ -228,7 +228,7 @@ def test_blanks_around_a_key_are_ignored(client: TestClient) -> None:
     assert runs[0].json()["id"] == runs[1].json()["id"]
 
 
-def test_key_belongs_to_the_body_as_it_was_sent(app: FastAPI) -> None:
+def test_key_with_another_json_body_is_unprocessable(app: FastAPI) -> None:
     bodies = ["{}", "{}", '{"key": "a"}', '{"key": "b"}', '{"data": "a"}', '{"data": "b"}']
     app.include_router(run_routes(Stamped, echo), prefix="/v1")
     with TestClient(app) as client:

@@ -312,7 +312,7 @@ async def cancel_itself(topic: str) -> Work:
     ("work", "error"),
     [
         pytest.param(fail_after_one, "LookupError: no such order", id="raises"),
-        pytest.param(cancel_itself, "The generator was cancelled", id="cancelled"),
+        pytest.param(cancel_itself, "The generator raised CancelledError", id="cancelled"),
         pytest.param(Recorder(1, object()), "ValueError", id="no-json"),
         pytest.param(
             Recorder(1, ServerSentEvent(data=1, event="done")), "ValueError", id="reserved-name"

@@ -152,7 +152,7 @@ class RunningGenerator:
         except (asyncio.CancelledError, GeneratorExit, SystemExit) as end:
             if self._closing and isinstance(end, asyncio.CancelledError):
                 raise
-            raise RuntimeError(f"The generator was cancelled, not by its stream: {end!r}") from None
+            raise RuntimeError(f"The generator raised {end!r}, and not for its stream.") from None
         finally:
             if self._cancelling:
                 self._cancelling.cancel()

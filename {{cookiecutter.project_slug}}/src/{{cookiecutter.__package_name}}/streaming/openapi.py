@@ -44,7 +44,7 @@ class StreamingAPI(FastAPI):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Keep the server's `receive`; strip the values of headers (RFC 9110, section 5.5)."""
         scope[SERVER_RECEIVE] = receive
-        scope["headers"] = [(name, value.strip()) for name, value in scope.get("headers", [])]
+        scope["headers"] = [(name, value.strip(b" \t")) for name, value in scope.get("headers", [])]
         await super().__call__(scope, receive, send)
 
     def openapi(self) -> dict[str, Any]:

@@ -226,6 +226,6 @@ def describe(error: Mapping[str, Any]) -> str:
 #{% if cookiecutter.__uses.tokens %}
     message = message.replace("a valid frozenset", "a list of scopes")
 #{% endif %}
-    value = repr(str(error["input"]))
-    value = "***" if SECRET.search(name) or "@" in value else value
-    return f"Invalid {name}={value}: {message}"
+    value = str(error["input"])
+    shown = "***" if SECRET.search(name) or "@" in value else repr(value)
+    return f"Invalid {name}={shown}: {message}"

@@ -33,9 +33,9 @@ class HostMiddleware(RejectingMiddleware):
         self._hosts = frozenset(hosts)
 
     def find_problem(self, scope: Scope, headers: Headers) -> ProblemResponse | None:
-        named = ",".join(headers.getlist("host"))
-        host = host_name(named)
-        if (self._hosts and host not in self._hosts) or (named and not host) or "," in host:
+        hosts = headers.getlist("host")
+        host = host_name(hosts[0]) if len(hosts) == 1 else ""
+        if (self._hosts and host not in self._hosts) or (any(hosts) and not host):
             return ProblemResponse(400, "Invalid Host header.")
         if self._local_only and not is_local(scope, headers):
             detail = "Only local requests are accepted. Set API_TOKENS to allow remote clients."

@@ -40,7 +40,7 @@ def parse_tokens(value: Any) -> dict[str, Any]:
         except json.JSONDecodeError as error:
             raise ValueError(f"expected JSON; the error is at character {error.pos + 1}") from None
         except RecursionError:
-            raise ValueError("expected JSON without nested arrays") from None
+            value = None
     if not isinstance(value, Mapping):
         raise ValueError('expected an object like {"TOKEN": ["SCOPE"]}')
     return unique_members([(parse_hash(token), scopes) for token, scopes in value.items()])
@@ -73,4 +73,5 @@ def hash_token(token: str) -> str:
 def find_token(tokens: Tokens, token: str) -> str | None:
     """Return the hash of `token` if it is one of `tokens`, in constant time."""
     hashed = hash_token(token)
-    return max((known for known in tokens if compare_digest(known, hashed)), default=None)
+    found = [known for known in tokens if compare_digest(known, hashed)]
+    return found[0] if found else None

@@ -130,7 +130,7 @@ async def stream_events(
     if len(topics) > limit:
         raise HTTPException(422, f"Too many topics: expected up to {limit}, got {len(topics)}.")
     ids = (last_event_id_header, last_event_id_of_polyfill, last_event_id)
-    resume_after = next((id.strip(" \t") for id in ids if id and not id.isspace()), None)
+    resume_after = next(filter(None, ids), None)
     if await broker.is_over(topics, resume_after):
         return Response(status_code=204)
     return follow(request, broker, topics, resume_after)

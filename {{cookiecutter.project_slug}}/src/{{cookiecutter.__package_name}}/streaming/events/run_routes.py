@@ -33,7 +33,9 @@ RUN_ERRORS: dict[int | str, dict[str, Any]] = {
     503: retry_later("The event broker is unavailable."),
 #{% endif %}
 }
-IdempotencyKey = Annotated[str, Header(max_length=255, description="Same key, same run")]
+IdempotencyKey = Annotated[
+    str, Header(max_length=255, description="Requests with the same key start one run")
+]
 R = TypeVar("R", bound=BaseModel)
 
 
@@ -42,6 +44,12 @@ def require_number(value: object) -> object:
     if isinstance(value, bool | str):
         raise ValueError("expected a number")
     return value
+
+
+def whole_number(text: str) -> float:
+    """Return a JSON number, as an integer if it is one: `2.0` → `2`."""
+    number = float(text)
+    return int(number) if number.is_integer() else number
 
 
 StrictNumber = BeforeValidator(require_number)
@@ -108,13 +116,11 @@ def run_routes(request_type: type[R], run: Callable[[R, str], AsyncIterator[Any]
             with request.app.state.streams.admit(address, endless=True):
                 pass
         runs: Runs = request.app.state.runs
-        # What a model makes of equal bodies can differ: defaults, the order of a set. 1.0 equals 1.
-        content = json.loads(
-            await request.body() or b"{}",
-            parse_float=lambda text: int(n) if (n := float(text)).is_integer() else n,
-        )
-        work, sent = partial(run, cast(R, body)), json.dumps(content, sort_keys=True)
-        started = await runs.start(work, caller_of(request), key=idempotency_key, body=sent)
+        # Models of equal bodies can differ, for example in a generated default.
+        sent = json.loads(await request.body() or b"{}", parse_float=whole_number)
+        text = json.dumps(sent, sort_keys=True)
+        work = partial(run, cast(R, body))
+        started = await runs.start(work, caller_of(request), key=idempotency_key, body=text)
         response.headers["Location"] = request.url_for("show_run", id=started.id).path
         response.headers["Vary"] = "Accept"
         if not streams:

@@ -23,13 +23,13 @@ BUSY_SECONDS = 10
 """Time that a writer waits for another."""
 
 
-def in_utc(value: Any) -> Any:
-    """Return a time with its zone, by default UTC; `None` as it is."""
+def with_zone(value: Any) -> Any:
+    """Return a time with its zone, or with UTC if it has none; `None` as it is."""
     return value.replace(tzinfo=UTC) if value is not None and not value.tzinfo else value
 
 
 class Zoned:
-    """A type of times, which have a zone with `timezone`: SQLAlchemy drops it."""
+    """Reads times with a zone if the type has `timezone`; SQLAlchemy drops the zone."""
 
     timezone: bool
 
@@ -37,7 +37,7 @@ class Zoned:
         """Return the function that returns the time of a stored text."""
         parent: Any = super()
         parse = parent.result_processor(dialect, coltype)
-        return (lambda text: in_utc(parse(text))) if self.timezone else parse
+        return (lambda text: with_zone(parse(text))) if self.timezone else parse
 
 
 class UTCDateTime(Zoned, DATETIME):
@@ -55,7 +55,7 @@ class ZonedTime(Zoned, TIME):
     def bind_processor(self, dialect: Any) -> Any:
         """Return the function that returns the text to store."""
         store: Any = super().bind_processor(dialect)  # type: ignore[no-untyped-call]
-        return (lambda value: value and in_utc(value).isoformat()) if self.timezone else store
+        return (lambda value: value and with_zone(value).isoformat()) if self.timezone else store
 
 
 class SQLite(Database):
