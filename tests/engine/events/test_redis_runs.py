@@ -22,6 +22,7 @@ from streaming_api.streaming.registry import Streams
 from ..variant import REQUEST_ID
 from .conftest import MakeBroker
 from .subscriptions import TIMEOUT
+from .test_redis import lose_data
 from .test_runs import Recorder, count_to_three, end_of, follow, status_of
 
 if REQUEST_ID:
@@ -172,7 +173,7 @@ async def test_run_continues_after_redis_lost_its_data(
     work, run = await start_work(one)
 
     async with one.broker.connection() as redis:
-        await redis.flushdb()
+        await lose_data(redis)
     with fail_after(TIMEOUT):
         while await status_of(other, run) != "running":
             await asyncio.sleep(0.01)
@@ -215,7 +216,7 @@ async def test_missed_end_is_published_after_redis_lost_data(
 
         async def fail(*_: object) -> None:
             async with runs.broker.connection() as redis:
-                await redis.flushdb()
+                await lose_data(redis)
             raise RedisConnectionError("the connection is lost")
 
         with monkeypatch.context() as patch:
