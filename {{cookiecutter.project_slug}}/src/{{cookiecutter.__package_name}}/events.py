@@ -1,28 +1,23 @@
 """The route that publishes events, and the rules of topics."""
 
-from collections.abc import Sequence
-from typing import Annotated
-
-from fastapi import APIRouter, Depends, HTTPException, Request, Response
+from fastapi import APIRouter, Depends, HTTPException, Request
 from pydantic import BaseModel, ConfigDict, JsonValue
 
 from .streaming import (
     BODY_ERRORS,
-    NDJSON,
 #{% if cookiecutter.__uses.tokens %}
     SCOPE_ERRORS,
 #{% endif %}
     BrokerDep,
     EventName,
-    NDJSONBody,
-    Payload,
-    PublishRoute,
 #{% if cookiecutter.__uses.tokens %}
     Scope,
 #{% endif %}
+    StreamRoute,
     Topic,
     TopicFinished,
     Topics,
+    add_batch_route,
     describe_batch,
 #{% if cookiecutter.__uses.tokens %}
     requires,
@@ -68,7 +63,7 @@ async def check_published_topic(topic: Topic, request: Request) -> None:
 
 router = APIRouter(
     tags=["events"],
-    route_class=PublishRoute,
+    route_class=StreamRoute,
     dependencies=[
 #{% if cookiecutter.__uses.tokens %}
         requires(Scope.PUBLISH),
@@ -80,20 +75,7 @@ router = APIRouter(
 #{% endif %}
 )
 
-
-@router.post("/events/{topic}", include_in_schema=False)
-async def publish_events(
-    topic: Topic,
-    events: Annotated[Sequence[Payload], Depends(NDJSONBody(NewEvent))],
-    broker: BrokerDep,
-) -> Response:
-    """Publish an event for each line of NDJSON: all of them, or none."""
-    try:
-        ids = await broker.publish_all(topic, events)
-    except TopicFinished as error:
-        raise HTTPException(409, f"The topic {topic} is finished.") from error
-    lines = [f"{PublishedEvent(id=id).model_dump_json()}\n" for id in ids]
-    return Response("".join(lines), 201, media_type=NDJSON)
+add_batch_route(router, NewEvent)
 
 
 @router.post(

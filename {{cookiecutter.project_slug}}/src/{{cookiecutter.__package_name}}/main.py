@@ -265,13 +265,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         app.add_middleware(
             CORSMiddleware,
             allow_origins=settings.cors_origins,
-            allow_methods=[
-                "GET",
-#{% if cookiecutter.__uses.sse %}
-                "POST",
-                "DELETE",
-#{% endif %}
-            ],
+            allow_methods=["*"],
             # Clients and tracing libraries send headers of their own.
             allow_headers=["*"],
             expose_headers=[

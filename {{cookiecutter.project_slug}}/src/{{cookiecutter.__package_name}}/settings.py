@@ -3,9 +3,9 @@
 from typing import Annotated, Literal
 
 #{% if cookiecutter.__uses.chat %}
-from pydantic import BeforeValidator, Field, SecretStr, ValidationError
+from pydantic import BeforeValidator, Field, SecretStr
 #{% else %}
-from pydantic import BeforeValidator, Field, ValidationError
+from pydantic import BeforeValidator, Field
 #{% endif %}
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -42,13 +42,15 @@ from .streaming.settings import (
 #{% if cookiecutter.__uses.sqlite %}
     database_path,
 #{% endif %}
-    describe,
+#{% if cookiecutter.__uses.tokens %}
     exit_with,
+#{% endif %}
+    load,
 )
 #{% elif cookiecutter.__uses.sqlite %}
-from .streaming.settings import DatabaseURL, database_path, describe, exit_with
+from .streaming.settings import DatabaseURL, database_path, load
 #{% else %}
-from .streaming.settings import DatabaseURL, describe, exit_with
+from .streaming.settings import DatabaseURL, load
 #{% endif %}
 
 LogLevel = Annotated[
@@ -186,12 +188,7 @@ class Settings(BaseSettings):
 
 def load_settings() -> Settings:
     """Return the settings. An invalid one exits the process with one line."""
-    try:
-        return Settings()
-    except ValidationError as error:
-        exit_with("; ".join(map(describe, error.errors())))
-    except UnicodeError:
-        exit_with("Invalid .env: expected a text file in UTF-8")
+    return load(Settings)
 #{% if cookiecutter.__uses.tokens %}
 
 

@@ -26,13 +26,11 @@ from .events.redis import open_broker as open_broker
 #{% endif %}
 from .events.response import EventStreamResponse as EventStreamResponse
 from .events.routes import BODY_ERRORS as BODY_ERRORS
-from .events.routes import NDJSON as NDJSON
 from .events.routes import BrokerDep as BrokerDep
 from .events.routes import EventName as EventName
-from .events.routes import NDJSONBody as NDJSONBody
-from .events.routes import PublishRoute as PublishRoute
 from .events.routes import Topic as Topic
 from .events.routes import Topics as Topics
+from .events.routes import add_batch_route as add_batch_route
 from .events.routes import describe_batch as describe_batch
 from .events.run_routes import StrictNumber as StrictNumber
 from .events.wire import Payload as Payload

@@ -9,23 +9,25 @@ from contextlib import suppress
 #{% if cookiecutter.__uses.sqlite %}
 from pathlib import Path
 #{% endif %}
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any, NoReturn, TypeVar
 #{% if cookiecutter.__uses.redis or cookiecutter.__uses.chat %}
 from urllib.parse import SplitResult, urlsplit
 #{% endif %}
 
 #{% set uses = cookiecutter.__uses %}
 #{% if uses.tokens %}
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
 #{% elif uses.origins and (uses.exports or uses.redis or uses.chat) %}
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 #{% elif uses.origins %}
-from pydantic import AfterValidator, BeforeValidator
-#{% elif uses.exports %}
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, BeforeValidator, ValidationError
+#{% else %}
+from pydantic import AfterValidator, Field, ValidationError
 #{% endif %}
-#{% if cookiecutter.__uses.origins %}
-from pydantic_settings import NoDecode
+#{% if uses.origins %}
+from pydantic_settings import BaseSettings, NoDecode
+#{% else %}
+from pydantic_settings import BaseSettings
 #{% endif %}
 #{% if cookiecutter.__uses.redis %}
 from redis.asyncio.connection import parse_url
@@ -45,6 +47,8 @@ from .access.tokens import Scope, parse_tokens
 #{% endif %}
 from .registry import parse_address
 #{% endif %}
+
+S = TypeVar("S", bound=BaseSettings)
 
 SECRET = re.compile("KEY|PASSWORD|SECRET|TOKEN|URL")
 """Names of settings whose values may contain credentials."""
@@ -215,6 +219,16 @@ def exit_with(message: str) -> NoReturn:
     print(message, file=sys.stderr)
     # uvicorn and gunicorn do not restart a worker with this status.
     sys.exit(STARTUP_FAILURE)
+
+
+def load(settings: type[S]) -> S:
+    """Return the settings. An invalid one exits the process with one line."""
+    try:
+        return settings()
+    except ValidationError as error:
+        exit_with("; ".join(map(describe, error.errors())))
+    except UnicodeError:
+        exit_with("Invalid .env: expected a text file in UTF-8")
 
 
 def describe(error: Mapping[str, Any]) -> str:

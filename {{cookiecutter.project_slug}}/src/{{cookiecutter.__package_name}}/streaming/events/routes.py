@@ -18,10 +18,10 @@ from ..access.tokens import Scope
 #{% endif %}
 from ..openapi import retry_later, stream_responses
 from ..routes import StreamRoute
-from .broker import EARLIEST, Broker
+from .broker import EARLIEST, Broker, TopicFinished
 from .response import EventSchema, TopicStreamResponse
 from .subscription import MAX_BUFFER_BYTES
-from .wire import EVENT_NAME, RESERVED_NAMES, TOPIC, Payload, encode_payload
+from .wire import EVENT_NAME, RESERVED_NAMES, TOPIC, Payload, encode_json, encode_payload
 
 EXAMPLE = """\
 retry: 2000
@@ -150,61 +150,69 @@ def follow(
 #{% endif %}
 
 
-class NDJSONBody:
-    """A dependency that returns a payload for each line; `model` has `data` and `event`.
+class BatchRoute(StreamRoute):
+    """A route for NDJSON, which precedes one for other bodies of the same path."""
 
-    Raises `RequestValidationError`, which names the line, and `HTTPException` (413, 422) for a
-    batch that is too large. A blank last line is ignored.
-    """
+    def matches(self, scope: RequestScope) -> tuple[Match, RequestScope]:
+        """Return whether the route is for the request."""
+        media_type = Headers(raw=scope.get("headers", [])).get("content-type", "")
+        if media_type.partition(";")[0].strip().lower() != NDJSON:
+            return Match.NONE, {}
+        match, child_scope = super().matches(scope)
+        return match, {**child_scope, "max_body_bytes": MAX_BATCH_BYTES}
 
-    def __init__(self, model: type[BaseModel]) -> None:
-        self._model: Any = model
 
-    async def __call__(self, request: Request) -> Sequence[Payload]:
+def add_batch_route(router: APIRouter, event: type[BaseModel]) -> None:
+    """Add the route that publishes a line of NDJSON each; `event` has `data` and `event`."""
+
+    async def publish_events(topic: Topic, request: Request, broker: BrokerDep) -> Response:
         settings = request.app.state.settings
+        # A blank last line is ignored.
         lines = (await request.body()).rstrip().split(b"\n")
         limit = settings.subscriber_buffer
         if len(lines) > limit:
             raise HTTPException(422, f"Too many lines: expected up to {limit}, got {len(lines)}.")
-        payloads = await to_thread.run_sync(self._parse, lines, settings.max_event_bytes)
+        payloads = await to_thread.run_sync(parse_batch, lines, event, settings.max_event_bytes)
         if len(payloads) > 1 and sum(each.size for each in payloads) > MAX_BATCH_BYTES:
             raise HTTPException(413, f"The events are larger than {MAX_BATCH_BYTES} bytes.")
-        return payloads
+        try:
+            ids = await broker.publish_all(topic, payloads)
+        except TopicFinished as error:
+            raise HTTPException(409, f"The topic {topic} is finished.") from error
+        lines = [encode_json({"id": id}) for id in ids]
+        return Response(b"\n".join([*lines, b""]), 201, media_type=NDJSON)
 
-    def _parse(self, lines: Sequence[bytes], limit: int) -> list[Payload]:
-        payloads: list[Payload] = []
-        for number, line in enumerate(lines, 1):
-            if len(line) > limit:
-                raise HTTPException(413, f"Line {number} is larger than {limit} bytes.")
-            try:
-                event = self._model.model_validate(json.loads(line))
-                payloads.append(encode_payload(event.data, event.event))
-            except (ValueError, RecursionError) as error:
-                errors: Sequence[Any] = [{"loc": (), "msg": str(error)}]
-                if isinstance(error, ValidationError):
-                    errors = error.errors()
-                place = ("body", f"line {number}")
-                raise RequestValidationError(
-                    [{"loc": place + each["loc"], "msg": each["msg"]} for each in errors]
-                ) from error
-        return payloads
+    router.add_api_route(
+        "/events/{topic}",
+        publish_events,
+        methods=["POST"],
+        include_in_schema=False,
+        route_class_override=BatchRoute,
+    )
 
 
-class PublishRoute(StreamRoute):
-    """A route with `NDJSONBody` is for bodies of that media type only.
+def parse_batch(lines: Sequence[bytes], event: type[BaseModel], limit: int) -> list[Payload]:
+    """Return a payload for each line.
 
-    It is declared before the route for other bodies of the same path.
+    Raises `RequestValidationError`, which names the line, or `HTTPException`: 413 for a line of
+    more than `limit` bytes.
     """
-
-    def matches(self, scope: RequestScope) -> tuple[Match, RequestScope]:
-        """Return whether the route is for the request."""
-        match, child_scope = super().matches(scope)
-        if any(isinstance(each.call, NDJSONBody) for each in self.dependant.dependencies):
-            media_type = Headers(raw=scope.get("headers", [])).get("content-type", "")
-            if media_type.partition(";")[0].strip().lower() != NDJSON:
-                return Match.NONE, {}
-            child_scope["max_body_bytes"] = MAX_BATCH_BYTES
-        return match, child_scope
+    payloads: list[Payload] = []
+    for number, line in enumerate(lines, 1):
+        if len(line) > limit:
+            raise HTTPException(413, f"Line {number} is larger than {limit} bytes.")
+        try:
+            parsed: Any = event.model_validate(json.loads(line))
+            payloads.append(encode_payload(parsed.data, parsed.event))
+        except (ValueError, RecursionError) as error:
+            errors: Sequence[Any] = [{"loc": (), "msg": str(error)}]
+            if isinstance(error, ValidationError):
+                errors = error.errors()
+            place = ("body", f"line {number}")
+            raise RequestValidationError(
+                [{"loc": place + each["loc"], "msg": each["msg"]} for each in errors]
+            ) from error
+    return payloads
 
 
 def describe_batch(event: type[BaseModel], published: type[BaseModel]) -> dict[str, Any]:
