@@ -72,10 +72,7 @@ PATHS = {
     "csv": ["src/{package}/streaming/exports/csv.py"],
     "sqlite": ["src/{package}/streaming/exports/sqlite.py"],
     "postgresql": ["src/{package}/streaming/exports/postgresql.py", "tests/postgresql.py"],
-    "compression": [
-        "src/{package}/streaming/exports/compression.py",
-        "tests/test_compression.py",
-    ],
+    "compression": ["tests/test_compression.py"],
     "headers": ["src/{package}/streaming/headers.py"],
     "request_id": ["tests/test_request_id.py"],
     "security_headers": ["src/{package}/headers.py", "tests/test_security_headers.py"],

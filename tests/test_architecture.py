@@ -13,7 +13,7 @@ from support.static import import_graph
 LAYERS = [
     ("streaming", "client", "client.*"),
     ("chat", "chat.*"),
-    ("*.routes", "*.run_routes", "exports.compression", "health"),
+    ("*.routes", "*.run_routes", "health"),
     ("events", "events.*", "exports", "exports.*"),
     ("routes", "openapi", "settings", "access", "access.*", "origins"),
     ("problems", "response"),

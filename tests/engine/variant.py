@@ -1,6 +1,7 @@
 """The parts that the rendered project has."""
 
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 
 import streaming_api
@@ -19,7 +20,7 @@ NDJSON = (ENGINE / "exports/ndjson.py").is_file()
 CSV = (ENGINE / "exports/csv.py").is_file()
 SQLITE = (ENGINE / "exports/sqlite.py").is_file()
 POSTGRESQL = (ENGINE / "exports/postgresql.py").is_file()
-COMPRESSION = (ENGINE / "exports/compression.py").is_file()
+COMPRESSION = find_spec("starlette_compress") is not None
 HEADERS = (ENGINE / "headers.py").is_file()
 REQUEST_ID = HEADERS and hasattr(
     import_module("streaming_api.streaming.headers"), "RequestIdMiddleware"

@@ -11,7 +11,7 @@ from urllib.parse import quote
 from sqlalchemy import Table
 
 from streaming_api.streaming.exports import routes
-from streaming_api.streaming.exports.response import ExportResponse
+from streaming_api.streaming.exports.export import ExportResponse
 
 Records = list[dict[str, Any]]
 

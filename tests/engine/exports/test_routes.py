@@ -13,8 +13,7 @@ from sqlalchemy import Column, Enum, Integer, Interval, MetaData, Table, Text
 
 from streaming_api.settings import Settings
 from streaming_api.streaming.exports import routes
-from streaming_api.streaming.exports.export import Export
-from streaming_api.streaming.exports.response import ExportResponse
+from streaming_api.streaming.exports.export import Export, ExportResponse
 from streaming_api.streaming.exports.routes import export_routes, negotiate
 from streaming_api.streaming.openapi import StreamingAPI
 

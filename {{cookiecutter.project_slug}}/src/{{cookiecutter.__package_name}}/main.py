@@ -23,6 +23,9 @@ from starlette.middleware.authentication import AuthenticationMiddleware
 from starlette.middleware.cors import CORSMiddleware
 #{% endif %}
 from starlette.middleware.errors import ServerErrorMiddleware
+#{% if cookiecutter.__uses.compression %}
+from starlette_compress import CompressMiddleware, add_compress_type, remove_compress_type
+#{% endif %}
 
 # Import modules of your own here: no update changes this line.
 from . import __version__
@@ -74,24 +77,21 @@ from .streaming.events.redis_runs import RedisRuns as Runs
 from .streaming.events.routes import router as event_routes
 from .streaming.events.run_routes import run_routes
 #{% endif %}
-#{% if cookiecutter.__uses.compression %}
-from .streaming.exports.compression import install_compression
-#{% endif %}
 #{% if cookiecutter.__uses.postgresql %}
 from .streaming.exports.postgresql import PostgreSQL
 #{% endif %}
 #{% if cookiecutter.__uses.exports %}
+#{% if cookiecutter.__uses.compression %}
+from .streaming.exports.routes import FORMATS, export_routes
+#{% else %}
 from .streaming.exports.routes import export_routes
+#{% endif %}
 #{% endif %}
 #{% if cookiecutter.__uses.sqlite %}
 from .streaming.exports.sqlite import SQLite
 #{% endif %}
 #{% if cookiecutter.__uses.request_id and cookiecutter.__uses.security_headers %}
-from .streaming.headers import (
-    RequestIdMiddleware,
-    SecurityHeadersMiddleware,
-    log_request_ids,
-)
+from .streaming.headers import RequestIdMiddleware, SecurityHeadersMiddleware, log_request_ids
 #{% elif cookiecutter.__uses.request_id %}
 from .streaming.headers import RequestIdMiddleware, log_request_ids
 #{% elif cookiecutter.__uses.security_headers %}
@@ -241,7 +241,12 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_middleware(ServerErrorMiddleware, handler=server_problem)
 #{% endif %}
 #{% if cookiecutter.__uses.compression %}
-    install_compression(app)
+    for response_class in FORMATS:
+        # Flushed after every chunk, so that rows do not wait for later ones.
+        add_compress_type(response_class.media_type, streaming=True)
+    # Small events become larger, and proxies hold compressed streams back.
+    remove_compress_type("text/event-stream")
+    app.add_middleware(CompressMiddleware, zstd_level=1, brotli=False, gzip_level=1)
 #{% endif %}
 #{% if cookiecutter.__uses.tokens %}
     secret = settings.session_secret.get_secret_value() if settings.session_secret else None
@@ -254,32 +259,20 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_middleware(HostMiddleware, local_only=local_only, hosts=settings.allowed_hosts)
 #{% endif %}
 #{% if cookiecutter.__uses.origins %}
-    app.add_middleware(
-        CrossOriginMiddleware,
-        origins=settings.cors_origins,
 #{% if cookiecutter.__uses.tokens %}
-        protect_reads=local_only,
-#{% endif %}
+    app.add_middleware(
+        CrossOriginMiddleware, origins=settings.cors_origins, protect_reads=local_only
     )
+#{% else %}
+    app.add_middleware(CrossOriginMiddleware, origins=settings.cors_origins)
+#{% endif %}
     if settings.cors_origins:
         app.add_middleware(
             CORSMiddleware,
             allow_origins=settings.cors_origins,
             allow_methods=["*"],
-            # Clients and tracing libraries send headers of their own.
             allow_headers=["*"],
-            expose_headers=[
-#{% if cookiecutter.__uses.exports %}
-                "Content-Disposition",
-#{% endif %}
-#{% if cookiecutter.__uses.sse %}
-                "Location",
-#{% endif %}
-                "Retry-After",
-#{% if cookiecutter.__uses.request_id %}
-                "X-Request-Id",
-#{% endif %}
-            ],
+            expose_headers=["*"],
         )
 #{% endif %}
 #{% if cookiecutter.__uses.security_headers %}

@@ -9,48 +9,10 @@ from pydantic import BeforeValidator, Field
 #{% endif %}
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from .streaming import settings as engine
 #{% if cookiecutter.__uses.tokens %}
 from .streaming.access.hosts import is_loopback
 from .streaming.access.tokens import Scope
-#{% endif %}
-#{% if cookiecutter.__uses.origins %}
-from .streaming.settings import (
-#{% if cookiecutter.__uses.exports %}
-    DatabaseURL,
-#{% endif %}
-#{% if cookiecutter.__uses.tokens %}
-    HostNames,
-#{% endif %}
-#{% if cookiecutter.__uses.chat %}
-    ModelURL,
-#{% endif %}
-#{% if cookiecutter.__uses.origins %}
-    Origins,
-#{% endif %}
-#{% if cookiecutter.__uses.redis %}
-    RedisURL,
-#{% endif %}
-#{% if cookiecutter.__uses.tokens %}
-    Secret,
-#{% endif %}
-#{% if cookiecutter.__uses.tokens and cookiecutter.__uses.client %}
-    Token,
-#{% endif %}
-#{% if cookiecutter.__uses.tokens %}
-    TokenScopes,
-#{% endif %}
-#{% if cookiecutter.__uses.sqlite %}
-    database_path,
-#{% endif %}
-#{% if cookiecutter.__uses.tokens %}
-    exit_with,
-#{% endif %}
-    load,
-)
-#{% elif cookiecutter.__uses.sqlite %}
-from .streaming.settings import DatabaseURL, database_path, load
-#{% else %}
-from .streaming.settings import DatabaseURL, load
 #{% endif %}
 
 LogLevel = Annotated[
@@ -80,7 +42,7 @@ class Settings(BaseSettings):
     def has_default_database(self) -> bool:
         """Whether the database is the default file."""
         default = type(self).model_fields["database_url"].default
-        return database_path(self.database_url) == database_path(default)
+        return engine.database_path(self.database_url) == engine.database_path(default)
 
 #{% endif %}
     host: str = "127.0.0.1"
@@ -96,23 +58,23 @@ class Settings(BaseSettings):
     max_streams: Annotated[int, Field(ge=1)] = 10_000
     """Maximum number of open streams of a process."""
 #{% if cookiecutter.__uses.origins %}
-    cors_origins: Origins = ()
+    cors_origins: engine.Origins = ()
     """Origins whose pages may use the service."""
 #{% endif %}
 #{% if cookiecutter.__uses.tokens %}
 
-    api_tokens: TokenScopes = {}
+    api_tokens: engine.TokenScopes = {}
     """Scopes by token; without tokens the service accepts its own machine only, with all scopes."""
     allow_anonymous: bool = False
     """Accept other machines without tokens: a proxy in front of the service authenticates."""
-    allowed_hosts: HostNames = ()
+    allowed_hosts: engine.HostNames = ()
     """Accepted host names; empty: all."""
-    session_secret: Secret = None
+    session_secret: engine.Secret = None
     """Secret that signs sessions, the same in all processes."""
     session_seconds: Annotated[int, Field(ge=1)] = 12 * 3600
     """Lifetime of a session."""
 #{% if cookiecutter.__uses.client %}
-    api_token: Token = None
+    api_token: engine.Token = None
     """Token that the client commands send."""
 #{% endif %}
 #{% endif %}
@@ -141,12 +103,12 @@ class Settings(BaseSettings):
     max_runs_per_client: Annotated[int, Field(ge=1)] = 20
     """Maximum number of concurrent runs of a caller in a process."""
 #{% if cookiecutter.__uses.redis %}
-    redis_url: RedisURL = "redis://127.0.0.1:6379/0"
+    redis_url: engine.RedisURL = "redis://127.0.0.1:6379/0"
 #{% endif %}
 #{% endif %}
 #{% if cookiecutter.__uses.chat %}
 
-    model_url: ModelURL = ""
+    model_url: engine.ModelURL = ""
     """Base URL of an OpenAI-compatible server; empty: an echo that works offline."""
     model_name: str = "echo"
     """Name of the model, for clients and for the server."""
@@ -163,11 +125,11 @@ class Settings(BaseSettings):
 #{% endif %}
 #{% if cookiecutter.__uses.sqlite %}
 
-    database_url: DatabaseURL = "sqlite:///{{ cookiecutter.__package_name }}.db"
+    database_url: engine.DatabaseURL = "sqlite:///{{ cookiecutter.__package_name }}.db"
     """The database; the default file is created with samples."""
 #{% elif cookiecutter.__uses.postgresql %}
 
-    database_url: DatabaseURL = f"{POSTGRESQL}/{{ cookiecutter.__package_name }}"
+    database_url: engine.DatabaseURL = f"{POSTGRESQL}/{{ cookiecutter.__package_name }}"
 #{% endif %}
 #{% if cookiecutter.__uses.postgresql %}
 
@@ -188,14 +150,14 @@ class Settings(BaseSettings):
 
 def load_settings() -> Settings:
     """Return the settings. An invalid one exits the process with one line."""
-    return load(Settings)
+    return engine.load(Settings)
 #{% if cookiecutter.__uses.tokens %}
 
 
 def require_authentication(settings: Settings, host: str) -> None:
     """Exit the process if other machines can reach `host` and nothing authenticates them."""
     if not (settings.api_tokens or settings.allow_anonymous or is_loopback(host)):
-        exit_with(
+        engine.exit_with(
             f"Invalid HOST={host!r}: expected 127.0.0.1, since nothing authenticates clients; "
             f"set API_TOKENS (`{{ cookiecutter.project_slug }} token {' '.join(Scope)}` generates "
             "one), or ALLOW_ANONYMOUS=true behind an authenticating proxy"

@@ -41,12 +41,10 @@ from .exports.csv import CSVResponse as CSVResponse
 #{% if cookiecutter.__uses.exports %}
 from .exports.database import Samples as Samples
 from .exports.export import Export as Export
+from .exports.export import ExportResponse as ExportResponse
 #{% endif %}
 #{% if cookiecutter.__uses.ndjson %}
 from .exports.ndjson import NDJSONResponse as NDJSONResponse
-#{% endif %}
-#{% if cookiecutter.__uses.exports %}
-from .exports.response import ExportResponse as ExportResponse
 #{% endif %}
 from .openapi import retry_later as retry_later
 from .openapi import stream_responses as stream_responses

@@ -15,7 +15,7 @@ from ..generators import ItemFormat, Items, encoded
 from ..registry import Chunk
 from ..response import ItemsResponse
 from .columns import Binary, without_non_finite
-from .response import ExportResponse
+from .export import ExportResponse
 
 BYTE_ORDER_MARK = "\ufeff".encode()
 RECORD_END = b"\r\n"

@@ -1,21 +1,33 @@
-"""What is exported: a table, a view or a statement, and the parameters of its route."""
+"""What is exported: a table, a view or a statement, in the format of a response class."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from typing import Any
+from typing import Any, ClassVar
 
 import sqlalchemy as sa
 from sqlalchemy.exc import CompileError
 from sqlalchemy.sql.elements import NamedColumn, _anonymous_label
 
+from ..response import StreamResponse
 from .columns import layers, parameter_type, value_schema
-from .response import ExportResponse
+from .rows import Encoder
 
 PARAMETERS = {"after", "bom", "columns", "limit"}
 """The query parameters of all exports."""
 
 Source = sa.FromClause | sa.Select[Any] | sa.CompoundSelect[Any]
 Name = sa.ColumnElement[Any] | str
+
+
+class ExportResponse(StreamResponse):
+    """Streams rows in a file format: all of them, or the transfer fails."""
+
+    items_name = "rows"
+    media_type: str
+    extension: ClassVar[str]
+    encoder: ClassVar[Callable[..., Encoder]]
+    """Returns the encoder of rows with columns of these names."""
+    own_headers: ClassVar[Mapping[str, str]] = {"Cache-Control": "no-store"}
 
 
 class Export:

@@ -11,7 +11,7 @@ from ..generators import ItemFormat, Items, encoded, escape_line_separators
 from ..registry import Chunk
 from ..response import ItemsResponse
 from .columns import Binary, without_non_finite
-from .response import ExportResponse
+from .export import ExportResponse
 
 
 class NDJSONEncoder:

@@ -2,10 +2,12 @@
 
 import csv
 import json
+import re
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from functools import partial
 from typing import Annotated, Any
+from unicodedata import normalize
 from urllib.parse import quote
 
 from fastapi import APIRouter, HTTPException, Query, Request, Response
@@ -24,11 +26,10 @@ from .columns import PARAMETERS, bind, parameter_type
 from .csv import CSVResponse
 #{% endif %}
 from .database import Database, Samples
-from .export import Export
+from .export import Export, ExportResponse
 #{% if cookiecutter.__uses.ndjson %}
 from .ndjson import NDJSONResponse
 #{% endif %}
-from .response import ExportResponse, content_disposition
 from .rows import Rows
 
 FORMATS: list[type[ExportResponse]] = [
@@ -115,6 +116,19 @@ def add_route(
             responses=responses,
             include_in_schema=method == "GET",
         )
+
+
+def content_disposition(filename: str) -> str:
+    """Return the `Content-Disposition` that saves a body as `filename`, in any script.
+
+    ASCII clients read `filename`, all others `filename*` (RFC 6266, section 4.3; RFC 8187).
+    """
+    ascii_name = normalize("NFKD", filename).encode("ascii", "replace").decode()
+    safe_name = re.sub(r'[^ -~]|["\\/?]', "_", ascii_name)
+    if safe_name == filename:
+        return f'attachment; filename="{filename}"'
+    encoded = quote(filename, safe="", errors="replace")
+    return f"attachment; filename=\"{safe_name}\"; filename*=UTF-8''{encoded}"
 
 
 def parameters_of(export: Export, formats: Sequence[type[ExportResponse]]) -> type[BaseModel]:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streaming_api.streaming.exports.response import content_disposition
+from streaming_api.streaming.exports.routes import content_disposition
 
 from .cells import characters
 
