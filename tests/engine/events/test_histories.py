@@ -50,15 +50,15 @@ class World:
         """The topics and the ids of all events."""
         self._make_broker = make_broker
         self._limits: dict[str, Any] = dict(LIMITS)
-        self.change({})
+        self.broker: Broker = make_broker(**self._limits)
 
     def change(self, limits: dict[str, Any]) -> None:
-        """Restart with other settings; in memory, change them."""
+        """Restart with other settings; in memory, whose clients would be lost, change them."""
         self._limits |= limits
-        if REDIS or not self.published:
-            self.broker: Broker = self._make_broker(**self._limits)
-        for name, value in limits.items():
-            setattr(self.broker, name, value)
+        if REDIS:
+            self.broker = self._make_broker(**self._limits)
+        else:
+            vars(self.broker).update(limits)
 
     async def publish(self, topic: str, size: int = 1, number: int = 1) -> str:
         """Publish a number of events; return the id of the last one."""

@@ -64,11 +64,14 @@ async def check_published_topic(topic: Topic, request: Request) -> None:
 router = APIRouter(
     tags=["events"],
     route_class=StreamRoute,
+    dependencies=[
 #{% if cookiecutter.__uses.tokens %}
-    dependencies=[requires(Scope.PUBLISH), Depends(check_published_topic)],
+        requires(Scope.PUBLISH),
+#{% endif %}
+        Depends(check_published_topic),
+    ],
+#{% if cookiecutter.__uses.tokens %}
     responses=SCOPE_ERRORS,
-#{% else %}
-    dependencies=[Depends(check_published_topic)],
 #{% endif %}
 )
 

@@ -23,8 +23,10 @@ from starlette.middleware.authentication import AuthenticationMiddleware
 from starlette.middleware.cors import CORSMiddleware
 #{% endif %}
 from starlette.middleware.errors import ServerErrorMiddleware
-#{% if cookiecutter.__uses.compression %}
+#{% if cookiecutter.__uses.compression and cookiecutter.__uses.sse %}
 from starlette_compress import CompressMiddleware, add_compress_type, remove_compress_type
+#{% elif cookiecutter.__uses.compression %}
+from starlette_compress import CompressMiddleware, add_compress_type
 #{% endif %}
 
 # Import modules of your own here: no update changes this line.
@@ -244,8 +246,10 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     for response_class in FORMATS:
         # Flushed after every chunk, so that rows do not wait for later ones.
         add_compress_type(response_class.media_type, streaming=True)
+#{% if cookiecutter.__uses.sse %}
     # Small events become larger, and proxies hold compressed streams back.
     remove_compress_type("text/event-stream")
+#{% endif %}
     app.add_middleware(CompressMiddleware, zstd_level=1, brotli=False, gzip_level=1)
 #{% endif %}
 #{% if cookiecutter.__uses.tokens %}
