@@ -248,6 +248,27 @@ def test_other_response_class_is_refused(options: dict[str, Any], got: str) -> N
     )
 
 
+@pytest.mark.parametrize("endpoint", [ticks, sync_ticks])
+def test_stream_of_another_route_class_is_refused(
+    endpoint: Callable[..., Any], format: Format
+) -> None:
+    router = APIRouter()
+    router.get("/ticks", response_class=format.response_class)(endpoint)
+
+    with pytest.raises(ValueError, match="Invalid route '/ticks': expected route_class=StreamRoute"):
+        StreamingAPI().include_router(router)
+
+
+def test_generator_without_format_is_of_any_route_class() -> None:
+    app = StreamingAPI()
+    router = APIRouter()
+    router.get("/ticks")(ticks)
+    app.include_router(router)
+    prepare(app)
+
+    assert TestClient(app).get("/ticks").text.count("\n") == 3
+
+
 def test_expected_response_classes_are_those_that_are_chosen() -> None:
     assert {each.response_class for each in FORMATS} == set(ItemsResponse.__subclasses__())
 

@@ -1,11 +1,13 @@
 """The API's description, of streams (OpenAPI 3.2) and problem documents, and its page."""
 
 from collections.abc import Mapping
+from inspect import isasyncgenfunction, isgeneratorfunction
 from pathlib import Path
 from typing import Any
 
 import fastapi_offline
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
+from fastapi._compat import lenient_issubclass
 from fastapi.responses import FileResponse
 from fastapi.staticfiles import StaticFiles
 from pydantic import BaseModel
@@ -15,7 +17,7 @@ from starlette.types import Receive, Scope, Send
 from .access.dependencies import PUBLIC
 #{% endif %}
 from .problems import PROBLEM
-from .response import SERVER_RECEIVE
+from .response import SERVER_RECEIVE, ItemsResponse
 
 PAGES = Path(__file__).parent / "docs"
 SWAGGER_UI = Path(fastapi_offline.__file__).parent / "static"
@@ -46,6 +48,18 @@ class StreamingAPI(FastAPI):
         scope[SERVER_RECEIVE] = receive
         scope["headers"] = [(name, value.strip(b" \t")) for name, value in scope.get("headers", [])]
         await super().__call__(scope, receive, send)
+
+    def include_router(self, router: APIRouter, **options: Any) -> None:
+        """Include a router. Raises `ValueError` for a stream of another class than `StreamRoute`."""
+        route: Any
+        for route in router.routes:
+            endpoint = getattr(route, "endpoint", None)
+            # That of a `StreamRoute` is a coroutine function.
+            is_generator = isasyncgenfunction(endpoint) or isgeneratorfunction(endpoint)
+            if is_generator and lenient_issubclass(route.response_class, ItemsResponse):
+                expected = f"route_class=StreamRoute for {route.response_class.__name__}"
+                raise ValueError(f"Invalid route {route.path!r}: expected {expected}")
+        super().include_router(router, **options)
 
     def openapi(self) -> dict[str, Any]:
         """Return the description, without what FastAPI documents and the service does not send."""
