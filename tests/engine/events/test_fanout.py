@@ -292,7 +292,7 @@ async def test_every_client_has_each_event_once_in_order(
     monkeypatch: pytest.MonkeyPatch, steps: list[str | tuple[str, int]]
 ) -> None:
     monkeypatch.setattr(module, "SLICE", 2)
-    monkeypatch.setattr(wire, "MAX_CHUNK", 60)
+    monkeypatch.setattr(wire, "CHUNK_BYTES", 60)
     service = Service()
     clients = [service.connect(*topics, sends=sends) for topics, sends in FOLLOWED]
     await settle()

@@ -146,7 +146,7 @@ def test_single_event_of_any_size_is_accepted(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_events_are_taken_in_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(subscription_module, "MAX_CHUNK", 2 * event(1).size)
+    monkeypatch.setattr(subscription_module, "CHUNK_BYTES", 2 * event(1).size)
     subscription = subscribe(["a"], buffer=10)
     start(subscription)
 

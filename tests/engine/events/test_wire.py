@@ -148,7 +148,7 @@ def test_coalesce_keeps_events_within_the_limit(multiplexed: bool, sizes: list[i
     events = [Event(f"{n}", "a", b"1" * (size + 1)) for n, size in enumerate(sizes)]
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("streaming_api.streaming.events.wire.MAX_CHUNK", 100)
+        patch.setattr("streaming_api.streaming.events.wire.CHUNK_BYTES", 100)
         pieces = list(coalesce(events, multiplexed=multiplexed))
 
     encoded = [event.encode(multiplexed=multiplexed) for event in events]

@@ -14,14 +14,13 @@ from anyio import CancelScope
 from fastapi.encoders import jsonable_encoder
 from pydantic import TypeAdapter
 
-from .registry import Chunk
+from .registry import CHUNK_BYTES, Chunk
 
 Items = AsyncGenerator[Any, None] | Generator[Any, None, None]
 
 FIRST_BATCH = 10
 MAX_BATCH = 200
 """Twice as many objects would cost more in garbage collection than larger chunks save."""
-CHUNK_BYTES = 64 * 1024
 FLUSH_SECONDS = 0.02
 """Time after which the items of a generator that never waits are sent."""
 CLEANUP_SECONDS = 0.1

@@ -20,6 +20,8 @@ from starlette.exceptions import HTTPException
 logger = logging.getLogger(__name__)
 
 UNSUPPORTED_SERVERS = {"granian", "hypercorn"}
+CHUNK_BYTES = 64 * 1024
+"""The size of a chunk of many items, about."""
 UNKNOWN = "unknown"
 """The client of a Unix domain socket, whose address a proxy may know."""
 

@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
-from ..registry import SlowReader
-from .wire import HEARTBEAT, MAX_CHUNK, Event
+from ..registry import CHUNK_BYTES, SlowReader
+from .wire import HEARTBEAT, Event
 
 MAX_BUFFER_BYTES = 16 * 1024 * 1024
 """Maximum size of the events that wait for a subscriber, unless it is a single event."""
@@ -108,14 +108,14 @@ class Subscription:
         return bool(self.pending or self._failure or not self._open_topics)
 
     def take(self) -> Sequence[Event]:
-        """Return the next events, up to `MAX_CHUNK`; none at the end. Raises the failure."""
+        """Return the next events, up to `CHUNK_BYTES`; none at the end. Raises the failure."""
         if self._page:
             events, self._page = self._page, []
             if self._is_replaying:
                 self.read_page()
         elif self._failure and not self.pending:
             raise self._failure
-        elif self._bytes <= MAX_CHUNK:
+        elif self._bytes <= CHUNK_BYTES:
             events, self.pending, self._bytes = self.pending, [], 0
         else:
             events = first_page(self.pending)
@@ -197,9 +197,9 @@ def total_size(events: Iterable[Event]) -> int:
 
 
 def first_page(events: Iterable[Event]) -> list[Event]:
-    """Return the first events, up to `MAX_CHUNK`, or the first one if it is larger."""
+    """Return the first events, up to `CHUNK_BYTES`, or the first one if it is larger."""
     page: list[Event] = []
-    left = MAX_CHUNK
+    left = CHUNK_BYTES
     for event in events:
         left -= event.size
         if page and left < 0:

@@ -10,11 +10,10 @@ from fastapi.encoders import jsonable_encoder
 from pydantic import TypeAdapter
 
 from ..generators import escape_line_separators
-from ..registry import Chunk
+from ..registry import CHUNK_BYTES, Chunk
 
 ANY: TypeAdapter[Any] = TypeAdapter(Any)
 HEARTBEAT = b": heartbeat\n\n"
-MAX_CHUNK = 64 * 1024
 EVENT_OVERHEAD = 512
 """Size in memory of an event without data."""
 TOPIC = r"^[A-Za-z0-9._-]{1,128}$"
@@ -110,7 +109,7 @@ class Event:
 
 
 def coalesce(events: Sequence[Event], *, multiplexed: bool) -> Iterator[Chunk]:
-    """Yield `events` in chunks of up to `MAX_CHUNK`.
+    """Yield `events` in chunks of up to `CHUNK_BYTES`.
 
     A larger event has several chunks, of which the last one counts and the others are partial.
     """
@@ -118,12 +117,12 @@ def coalesce(events: Sequence[Event], *, multiplexed: bool) -> Iterator[Chunk]:
     size = 0
     for event in events:
         encoded = event.encode(multiplexed=multiplexed)
-        if pieces and size + len(encoded) > MAX_CHUNK:
+        if pieces and size + len(encoded) > CHUNK_BYTES:
             yield Chunk(b"".join(pieces), len(pieces))
             pieces, size = [], 0
-        last = (len(encoded) - 1) // MAX_CHUNK * MAX_CHUNK
-        for start in range(0, last, MAX_CHUNK):
-            yield Chunk(encoded[start : start + MAX_CHUNK], 0, is_partial=True)
+        last = (len(encoded) - 1) // CHUNK_BYTES * CHUNK_BYTES
+        for start in range(0, last, CHUNK_BYTES):
+            yield Chunk(encoded[start : start + CHUNK_BYTES], 0, is_partial=True)
         pieces.append(encoded[last:])
         size += len(encoded) - last
     yield Chunk(b"".join(pieces), len(pieces))

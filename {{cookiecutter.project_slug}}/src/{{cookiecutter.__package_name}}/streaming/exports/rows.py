@@ -10,7 +10,7 @@ from typing import Any, Protocol, TypeVar
 from anyio import CancelScope, to_thread
 from sqlalchemy import ColumnElement, Connection, Select, String
 
-from ..registry import Chunk
+from ..registry import CHUNK_BYTES, Chunk
 from .columns import exported_type
 from .database import Database, Row
 
@@ -20,7 +20,6 @@ T = TypeVar("T")
 
 FIRST_BATCH = 10
 MAX_BATCH = 1000
-CHUNK_BYTES = 64 * 1024
 GROWTH = 4
 """How many times more rows a batch has than the one before, at most: they may become wide."""
 FETCH_ROWS = 31
