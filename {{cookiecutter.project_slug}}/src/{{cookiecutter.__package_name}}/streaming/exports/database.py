@@ -35,9 +35,9 @@ class Database(ABC):
     def select(self, column: sa.ColumnElement[Any]) -> tuple[sa.ColumnElement[Any], Convert | None]:
         """Return the expression to select, and the conversion of the driver's values, if any."""
 
+    @abstractmethod
     def comparable(self, column: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
         """Return the expression by which rows are ordered and compared."""
-        return column
 
     @abstractmethod
     def text_bytes(self, column: sa.ColumnElement[Any]) -> sa.ColumnElement[bytes]:

@@ -95,6 +95,9 @@ class PostgreSQL(Database):
         document = text if isinstance(kind, sa.JSON) else sa.cast(sa.func.to_json(column), sa.Text)
         return document, each(json_document)
 
+    def comparable(self, column: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
+        return column
+
     def text_bytes(self, column: sa.ColumnElement[Any]) -> sa.ColumnElement[bytes]:
         return sa.func.convert_to(sa.cast(column, sa.Text), "SQL_ASCII")
 
