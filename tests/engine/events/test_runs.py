@@ -597,6 +597,24 @@ async def test_ended_run_and_its_key_expire(broker: Broker, make_runs: MakeRuns)
     assert await status_of(runs, running) == "running"
 
 
+@pytest.mark.skipif(not CHAT, reason="no chat")
+async def test_expired_run_leaves_its_name_to_the_newest(
+    broker: Broker, make_runs: MakeRuns
+) -> None:
+    runs = await make_runs(retention=0.05)
+    expired = await runs.start(count_to_three, "ada", name="chat")
+    await follow(broker, expired.topic)
+    newest = await runs.start(Recorder(), "ada", name="chat")
+
+    with fail_after(TIMEOUT):
+        while await runs.find(expired.id):
+            await asyncio.sleep(0.01)
+
+    found = await runs.find_named("chat")
+    assert found
+    assert found.id == newest.id
+
+
 # A slow broker.
 
 
