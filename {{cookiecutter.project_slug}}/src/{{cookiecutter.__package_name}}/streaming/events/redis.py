@@ -382,16 +382,16 @@ class Replay:
 class PatientConnection(AbstractConnection):
     """Limits the time in which Redis is silent, whatever the size of its response."""
 
-    _reading: CancelScope | None = None
+    _reading: CancelScope
 
     async def _connect(self) -> None:
         await super()._connect()  # type: ignore[no-untyped-call, safe-super]
+        self._reading = CancelScope()
         reader: Any = self._reader
         feed_data = reader.feed_data
 
         def observe(data: bytes) -> None:
-            if self._reading:
-                self._reading.deadline = asyncio.get_running_loop().time() + TIMEOUT_SECONDS
+            self._reading.deadline = asyncio.get_running_loop().time() + TIMEOUT_SECONDS
             feed_data(data)
 
         reader.feed_data = observe
