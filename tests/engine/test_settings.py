@@ -1,16 +1,19 @@
 """Settings: types, precedence, and one line about an invalid value, without secrets."""
 
 import io
-from contextlib import redirect_stderr
-from typing import Any
+from contextlib import redirect_stderr, suppress
+from typing import Any, Self
 
 import pytest
 from hypothesis import given
 from hypothesis import settings as configured
 from hypothesis import strategies as st
+from pydantic import BaseModel, Field, SecretStr, model_validator
+from pydantic_settings import SettingsConfigDict
 from uvicorn.config import STARTUP_FAILURE
 
 from streaming_api.settings import Settings, load_settings
+from streaming_api.streaming.settings import load
 
 from .variant import CHAT, CLIENT, EXPORTS, ORIGINS, POSTGRESQL, REDIS, SQLITE, SSE, TOKENS
 
@@ -250,6 +253,77 @@ if URLS:
         for start in range(len(secret) - 3):
             part = secret[start : start + 4]
             assert part not in output or not set(RARE) & set(part)
+
+
+class Mail(BaseModel):
+    """A group of settings."""
+
+    host: str
+    port: int = 25
+    password: str = Field("", min_length=12)
+
+
+class OwnSettings(Settings):
+    """Settings as owners add them: without default, a list, a group, and a rule for several."""
+
+    model_config = SettingsConfigDict(env_prefix="SHOP_", env_nested_delimiter="__")
+
+    company: str
+    regions: list[str] = []
+    mail: Mail | None = None
+    pin: SecretStr = Field(SecretStr("1234"), min_length=4)
+    lowest: int = 0
+    highest: int = 9
+
+    @model_validator(mode="after")
+    def check_range(self) -> Self:
+        """Compare two settings."""
+        if self.lowest > self.highest:
+            raise ValueError("expected LOWEST up to HIGHEST")
+        return self
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"SHOP_COMPANY": ""}, ""),
+        ({"SHOP_PORT": "x"}, "Invalid SHOP_PORT='x': expected a valid integer"),
+        ({"SHOP_LOWEST": "10"}, "Invalid SETTINGS: expected LOWEST up to HIGHEST"),
+        ({"SHOP_REGIONS": "eu,us"}, "Invalid SHOP_REGIONS: expected JSON, for example [\"one\", \"two\"]"),
+        ({"SHOP_MAIL__PORT": "x", "SHOP_MAIL__HOST": "h"}, "Invalid SHOP_MAIL='x': port: expected"),
+        ({"SHOP_MAIL__PASSWORD": "hunter2"}, "Invalid SHOP_MAIL: host: Field required"),
+        ({"SHOP_MAIL__PASSWORD": "hunter2"}, "Invalid SHOP_MAIL=***: password: String should"),
+        ({"SHOP_MAIL": '{"password": "hunter2"'}, "Invalid SHOP_MAIL=***: expected a valid"),
+        ({"SHOP_PIN": "hun"}, "Invalid SHOP_PIN=***: "),
+    ],
+)
+def test_own_setting_is_named_without_secrets(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    values: dict[str, str],
+    message: str,
+) -> None:
+    for name, value in {"SHOP_COMPANY": "x", **values}.items():
+        monkeypatch.setenv(name, value)
+
+    with suppress(SystemExit):
+        load(OwnSettings)
+
+    written = capsys.readouterr().err
+    assert message in written
+    assert written.count("\n") == bool(message)
+    assert "hun" not in written
+
+
+def test_missing_setting_is_named_without_the_others(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("SHOP_REGIONS", '["hunter2"]')
+
+    with pytest.raises(SystemExit):
+        load(OwnSettings)
+
+    assert capsys.readouterr().err == "Invalid SHOP_COMPANY: Field required\n"
 
 
 def test_blanks_around_a_setting_are_ignored(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -35,11 +35,7 @@ class ProblemResponse(Response):
     media_type = PROBLEM
 
     def __init__(
-        self,
-        status: int,
-        detail: str,
-        headers: Mapping[str, str] | None = None,
-        **members: Any,
+        self, status: int, detail: str, headers: Mapping[str, str] | None = None, **members: Any
     ) -> None:
         title = HTTPStatus(status).phrase
         document = {"type": "about:blank", "title": title, "status": status, "detail": detail}

@@ -25,9 +25,9 @@ from pydantic import AfterValidator, BeforeValidator, ValidationError
 from pydantic import AfterValidator, Field, ValidationError
 #{% endif %}
 #{% if uses.origins %}
-from pydantic_settings import BaseSettings, NoDecode
+from pydantic_settings import BaseSettings, NoDecode, SettingsError
 #{% else %}
-from pydantic_settings import BaseSettings
+from pydantic_settings import BaseSettings, SettingsError
 #{% endif %}
 #{% if cookiecutter.__uses.redis %}
 from redis.asyncio.connection import parse_url
@@ -226,20 +226,31 @@ def load(settings: type[S]) -> S:
     try:
         return settings()
     except ValidationError as error:
-        exit_with("; ".join(map(describe, error.errors())))
+        exit_with("; ".join(describe(settings, each) for each in error.errors()))
+    except SettingsError as error:
+        # Its message is: error parsing value for field "name" from …
+        name = settings.model_config.get("env_prefix", "") + str(error).split('"')[1]
+        exit_with(f'Invalid {name.upper()}: expected JSON, for example ["one", "two"]')
     except UnicodeError:
         exit_with("Invalid .env: expected a text file in UTF-8")
 
 
-def describe(error: Mapping[str, Any]) -> str:
+def describe(settings: type[BaseSettings], error: Mapping[str, Any]) -> str:
     """Return a sentence about an invalid setting, without credentials."""
-    # For an invalid item of a list this is the setting, not the item.
-    name = str(error["loc"][0]).upper()
-    message = error["msg"].removeprefix("Value error, ")
+    # A validator of all settings has no name; an item of a list has a number.
+    setting, *path = error["loc"] or ["settings"]
+    field = settings.model_fields.get(setting)
+    prefix = settings.model_config.get("env_prefix", "") if field else ""
+    name = f"{prefix}{setting}".upper()
+    # The keys of a mapping may be tokens.
+    keys = [] if SECRET.search(name) else [key for key in path if isinstance(key, str)]
+    value, message = error["input"], error["msg"].removeprefix("Value error, ")
     message = message.replace("Input should be", "expected").partition(", unable")[0]
 #{% if cookiecutter.__uses.tokens %}
     message = message.replace("a valid frozenset", "a list of scopes")
 #{% endif %}
-    value = str(error["input"])
-    shown = "***" if SECRET.search(name) or "@" in value else repr(value)
-    return f"Invalid {name}={shown}: {message}"
+    words = " ".join([name, *keys, str(value)]).upper()
+    is_secret = SECRET.search(words) or "@" in words or "Secret" in repr(field)
+    shown = "***" if is_secret else repr(value)
+    # Around a field that is missing, the input is that of all others.
+    return f"Invalid {name}{f'={shown}' * isinstance(value, str)}: {': '.join([*keys, message])}"
