@@ -149,6 +149,35 @@ def test_body_is_read(format: Format) -> None:
     assert client.post("/stream", json={}).status_code == 422
 
 
+def test_body_is_read_by_the_generator(format: Format) -> None:
+    async def endpoint(request: Request) -> AsyncIterator[Tick]:
+        async for chunk in request.stream():
+            yield Tick(n=len(chunk))
+
+    app = application(endpoint, format, methods=["POST"], limits={"send_timeout": 0.5})
+
+    response = TestClient(app).post("/stream", content=iter([b"a" * 300, b"b" * 400]))
+
+    assert sum(format.read(response.text)) == 700
+    assert app.state.streams.body_bytes == 0
+
+
+def test_body_is_read_by_a_dependency(format: Format) -> None:
+    sizes: list[int] = []
+
+    async def read(request: Request) -> None:
+        sizes.extend([len(chunk) async for chunk in request.stream() if chunk])
+
+    async def endpoint() -> AsyncIterator[Tick]:
+        yield Tick(n=sum(sizes))
+
+    app = application(endpoint, format, methods=["POST"], dependencies=[Depends(read)])
+
+    response = TestClient(app).post("/stream", content=b"body")
+
+    assert format.read(response.text) == [4]
+
+
 def test_head_of_stream_runs_no_generator(format: Format) -> None:
     async def endpoint() -> AsyncIterator[Tick]:
         pytest.fail("the generator runs")

@@ -4,7 +4,7 @@
 import asyncio
 import re
 from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 #{% else %}
 import re
 from collections.abc import Callable, Coroutine
@@ -26,6 +26,7 @@ from fastapi.params import Cookie, Header, Path
 from fastapi.routing import APIRoute, _effective_route_context_var
 from fastapi.utils import deep_dict_update
 #{% if cookiecutter.__uses.sse %}
+from starlette.requests import ClientDisconnect
 from starlette.types import Message
 #{% endif %}
 
@@ -157,7 +158,10 @@ def streamed(endpoint: Callable[..., Any], options: dict[str, Any]) -> Callable[
 
 
 async def get_context(request: Request, response: Response) -> tuple[Request, Response]:
-    """Return the request, and the status and headers that dependencies have set."""
+    """Return the request with its body, and the status and headers that dependencies have set."""
+    # From the start of the stream on, what is received is searched for the disconnect alone.
+    with suppress(ClientDisconnect, RuntimeError):
+        await request.body()
     return request, response
 
 

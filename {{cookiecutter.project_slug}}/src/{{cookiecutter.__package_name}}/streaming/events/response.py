@@ -129,11 +129,7 @@ class TopicStreamResponse(EventStreamResponse):
     endless = True
 
     def __init__(
-        self,
-        broker: Broker,
-        fanout: Fanout,
-        topics: Sequence[str],
-        last_event_id: str | None,
+        self, broker: Broker, fanout: Fanout, topics: Sequence[str], last_event_id: str | None
     ) -> None:
         super().__init__()
         self._broker = broker
