@@ -143,6 +143,9 @@ def test_export_has_all_rows_and_columns(
 
 
 @pytest.mark.parametrize(("export", "file_format"), READABLE)
+#{% if cookiecutter.__uses.csv %}
+@pytest.mark.parametrize("settings", [{"csv_escape_formulas": False}], indirect=True)
+#{% endif %}
 def test_export_resumed_after_key_has_rest(
     read: Callable[..., list[Row]], export: Export, file_format: type[ExportResponse]
 ) -> None:

@@ -91,7 +91,7 @@ def test_exports_are_documented_by_rows_and_example(
 
         assert media_type == file_format.media_type
         assert list(content["itemSchema"]["properties"]) == list(export.columns)
-        assert ("examples" in content) == (export.source in SAMPLES)
+        assert "examples" not in content or export.source in SAMPLES
 
 
 @pytest.mark.parametrize("export", EXPORTS, ids=lambda export: export.name)
