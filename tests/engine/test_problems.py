@@ -3,13 +3,13 @@
 from http import HTTPStatus
 
 import pytest
-from fastapi import Depends, FastAPI, HTTPException
+from fastapi import Depends, FastAPI, HTTPException, Request
 from fastapi.testclient import TestClient
-from starlette.middleware.errors import ServerErrorMiddleware
+from starlette.responses import PlainTextResponse
 
 from streaming_api.streaming import problems
-from streaming_api.streaming.openapi import Problem
-from streaming_api.streaming.problems import MAX_ERRORS, problem_handlers, server_problem
+from streaming_api.streaming.openapi import Problem, StreamingAPI
+from streaming_api.streaming.problems import MAX_ERRORS, problem_handlers
 
 from .variant import REDIS, REQUEST_ID
 
@@ -19,8 +19,7 @@ SECRET = "password=hunter2"  # noqa: S105
 @pytest.fixture
 def failing_app() -> FastAPI:
     """An application that fails in every way."""
-    app = FastAPI(exception_handlers=problem_handlers)
-    app.add_middleware(ServerErrorMiddleware, handler=server_problem)
+    app = StreamingAPI(exception_handlers=problem_handlers)
 
     @app.get("/broken")
     async def broken() -> None:
@@ -73,6 +72,23 @@ def test_error_is_problem_document(client: TestClient, method: str, path: str, s
     assert problem["status"] == status
     assert problem["title"] == HTTPStatus(status).phrase
     assert problem["detail"]
+
+
+@pytest.mark.parametrize("kind", [500, Exception, RuntimeError])
+def test_own_handler_of_exceptions_is_called_once(
+    failing_app: FastAPI, client: TestClient, kind: int | type[Exception]
+) -> None:
+    handled: list[Exception] = []
+
+    @failing_app.exception_handler(kind)
+    async def handle(request: Request, error: Exception) -> PlainTextResponse:
+        handled.append(error)
+        return PlainTextResponse("own", 500)
+
+    response = client.get("/broken")
+
+    assert response.text == "own"
+    assert len(handled) == 1
 
 
 def test_method_not_allowed_names_methods_of_all_routes(client: TestClient) -> None:

@@ -287,6 +287,11 @@ def test_stream_of_another_route_class_is_refused(
     with pytest.raises(ValueError, match="Invalid route '/ticks': expected route_class=StreamRoute"):
         StreamingAPI().include_router(router)
 
+    with pytest.raises(ValueError, match="Invalid route '/api/ticks': expected route_class="):
+        outer = APIRouter(route_class=StreamRoute)
+        outer.include_router(router, prefix="/api")
+        StreamingAPI().include_router(outer)
+
 
 def test_generator_without_format_is_of_any_route_class() -> None:
     app = StreamingAPI()

@@ -14,10 +14,10 @@ from contextlib import ExitStack, suppress
 import httpx2
 import pytest
 from fastapi import APIRouter, Depends, FastAPI, HTTPException
-from starlette.middleware.errors import ServerErrorMiddleware
 
 from streaming_api.streaming import StreamRoute
-from streaming_api.streaming.problems import problem_handlers, server_problem
+from streaming_api.streaming.openapi import StreamingAPI
+from streaming_api.streaming.problems import problem_handlers
 
 from ..live.process import UVICORN, process
 from ..variant import REQUEST_ID
@@ -152,7 +152,7 @@ def service() -> Iterator[Service]:
 @pytest.fixture
 def app(service: Service, format: Format) -> FastAPI:
     """An application that streams in one format."""
-    app = FastAPI(exception_handlers=problem_handlers)
+    app = StreamingAPI(exception_handlers=problem_handlers)
     prepare(app, limits={"send_timeout": 0.2, "max_per_client": THREADS})
     router = APIRouter(route_class=StreamRoute, dependencies=[Depends(service.transaction)])
     for name in dir(service):
@@ -165,7 +165,6 @@ def app(service: Service, format: Format) -> FastAPI:
         return "pong"
 
     app.include_router(router)
-    app.add_middleware(ServerErrorMiddleware, handler=server_problem)
     if REQUEST_ID:
         app.add_middleware(RequestIdMiddleware)
     return app

@@ -22,7 +22,6 @@ from starlette.middleware.authentication import AuthenticationMiddleware
 #{% if cookiecutter.__uses.origins %}
 from starlette.middleware.cors import CORSMiddleware
 #{% endif %}
-from starlette.middleware.errors import ServerErrorMiddleware
 #{% if cookiecutter.__uses.compression and cookiecutter.__uses.sse %}
 from starlette_compress import CompressMiddleware, add_compress_type, remove_compress_type
 #{% elif cookiecutter.__uses.compression %}
@@ -63,7 +62,7 @@ from .streaming.access.dependencies import PUBLIC
 from .streaming.access.hosts import HostMiddleware
 #{% endif %}
 #{% if cookiecutter.__uses.openai %}
-from .streaming.chat.openai import install_openai, openai_errors
+from .streaming.chat.openai import install_openai
 #{% elif cookiecutter.__uses.ai_sdk %}
 from .streaming.chat.ai_sdk import chat_routes
 #{% endif %}
@@ -105,7 +104,7 @@ from .streaming.openapi import StreamingAPI, install_docs
 #{% if cookiecutter.__uses.origins %}
 from .streaming.origins import CrossOriginMiddleware
 #{% endif %}
-from .streaming.problems import problem_handlers, server_problem
+from .streaming.problems import problem_handlers
 from .streaming.registry import Streams, stop_signals
 #{% if cookiecutter.__uses.exports %}
 from .tables import metadata
@@ -235,13 +234,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_api_route("/", redirect_to_docs, methods=["GET", "HEAD"], include_in_schema=False)
 #{% endif %}
 #{% endif %}
-    # Of middleware, the last one added is the outermost. Starlette's own ServerErrorMiddleware is
-    # outside of all; this one makes a 500 pass through the others, so it has their headers.
-#{% if cookiecutter.__uses.openai %}
-    app.add_middleware(ServerErrorMiddleware, handler=openai_errors(server_problem))
-#{% else %}
-    app.add_middleware(ServerErrorMiddleware, handler=server_problem)
-#{% endif %}
+    # Of middleware, the last one added is the outermost.
 #{% if cookiecutter.__uses.compression %}
     for response_class in FORMATS:
         # Flushed after every chunk, so that rows do not wait for later ones.

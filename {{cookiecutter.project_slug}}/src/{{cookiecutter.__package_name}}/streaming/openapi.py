@@ -9,9 +9,12 @@ import fastapi_offline
 from fastapi import APIRouter, FastAPI
 from fastapi._compat import lenient_issubclass
 from fastapi.responses import FileResponse
+from fastapi.routing import iter_route_contexts
 from fastapi.staticfiles import StaticFiles
 from pydantic import BaseModel
-from starlette.types import Receive, Scope, Send
+from starlette.middleware import Middleware
+from starlette.middleware.errors import ServerErrorMiddleware
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 #{% if cookiecutter.__uses.tokens %}
 from .access.dependencies import PUBLIC
@@ -49,16 +52,21 @@ class StreamingAPI(FastAPI):
         scope["headers"] = [(name, value.strip(b" \t")) for name, value in scope.get("headers", [])]
         await super().__call__(scope, receive, send)
 
+    def build_middleware_stack(self) -> ASGIApp:
+        """Respond to an unexpected exception within the middleware, which adds its headers."""
+        # Starlette calls the handler outside of all middleware.
+        own, default = (self.exception_handlers.pop(key, None) for key in (500, Exception))
+        self.user_middleware.append(Middleware(ServerErrorMiddleware, handler=own or default))
+        return super().build_middleware_stack()
+
     def include_router(self, router: APIRouter, **options: Any) -> None:
         """Include a router. Raises `ValueError` for a stream of another class than `StreamRoute`."""
-        route: Any
-        for route in router.routes:
-            endpoint = getattr(route, "endpoint", None)
+        for route in iter_route_contexts(router.routes):
+            endpoint = route.endpoint
             # That of a `StreamRoute` is a coroutine function.
             is_generator = isasyncgenfunction(endpoint) or isgeneratorfunction(endpoint)
             if is_generator and lenient_issubclass(route.response_class, ItemsResponse):
-                expected = f"route_class=StreamRoute for {route.response_class.__name__}"
-                raise ValueError(f"Invalid route {route.path!r}: expected {expected}")
+                raise ValueError(f"Invalid route {route.path!r}: expected route_class=StreamRoute")
         super().include_router(router, **options)
 
     def openapi(self) -> dict[str, Any]:

@@ -4,7 +4,7 @@ import json
 #{% if cookiecutter.__uses.request_id or cookiecutter.__uses.redis %}
 import logging
 #{% endif %}
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Mapping
 from http import HTTPMethod, HTTPStatus
 from typing import Any
 
@@ -100,9 +100,8 @@ async def server_problem(_: Request, __: Exception) -> Response:
     return ProblemResponse(500, "The server failed to process the request.")
 
 
-problem_handlers: dict[
-    int | type[Exception], Callable[[Request, Any], Coroutine[Any, Any, Response]]
-] = {
+problem_handlers: dict[int | type[Exception], Callable[..., Any]] = {
+    Exception: server_problem,
     HTTPException: http_problem,
     RequestValidationError: validation_problem,
 #{% if cookiecutter.__uses.redis %}

@@ -179,8 +179,7 @@ class ItemsResponse(StreamResponse):
 
 def body_message(chunk: Chunk) -> Message:
     """Return the ASGI message that sends `chunk`."""
-    more = chunk is not LAST_CHUNK
-    return {"type": "http.response.body", "body": chunk.data, "more_body": more}
+    return {"type": "http.response.body", "body": chunk.data, "more_body": chunk is not LAST_CHUNK}
 
 
 def pieces(chunk: Chunk) -> Iterator[Chunk]:

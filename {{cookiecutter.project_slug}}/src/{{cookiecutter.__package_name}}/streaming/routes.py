@@ -8,6 +8,7 @@ from contextlib import contextmanager, suppress
 #{% else %}
 import re
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 #{% endif %}
 from functools import update_wrapper
 from inspect import Parameter
@@ -25,8 +26,8 @@ from fastapi.dependencies.utils import (
 from fastapi.params import Cookie, Header, Path
 from fastapi.routing import APIRoute, _effective_route_context_var
 from fastapi.utils import deep_dict_update
-#{% if cookiecutter.__uses.sse %}
 from starlette.requests import ClientDisconnect
+#{% if cookiecutter.__uses.sse %}
 from starlette.types import Message
 #{% endif %}
 

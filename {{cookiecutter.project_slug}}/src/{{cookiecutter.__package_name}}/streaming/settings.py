@@ -240,8 +240,7 @@ def describe(settings: type[BaseSettings], error: Mapping[str, Any]) -> str:
     # A validator of all settings has no name; an item of a list has a number.
     setting, *path = error["loc"] or ["settings"]
     field = settings.model_fields.get(setting)
-    prefix = settings.model_config.get("env_prefix", "") if field else ""
-    name = f"{prefix}{setting}".upper()
+    name = f"{settings.model_config.get('env_prefix', '') * bool(field)}{setting}".upper()
     # The keys of a mapping may be tokens.
     keys = [] if SECRET.search(name) else [key for key in path if isinstance(key, str)]
     value, message = error["input"], error["msg"].removeprefix("Value error, ")
@@ -249,8 +248,7 @@ def describe(settings: type[BaseSettings], error: Mapping[str, Any]) -> str:
 #{% if cookiecutter.__uses.tokens %}
     message = message.replace("a valid frozenset", "a list of scopes")
 #{% endif %}
-    words = " ".join([name, *keys, str(value)]).upper()
-    is_secret = SECRET.search(words) or "@" in words or "Secret" in repr(field)
-    shown = "***" if is_secret else repr(value)
+    words = " ".join([name, *keys, str(value), repr(field)]).upper()
+    shown = "***" if SECRET.search(words) or "@" in words else repr(value)
     # Around a field that is missing, the input is that of all others.
     return f"Invalid {name}{f'={shown}' * isinstance(value, str)}: {': '.join([*keys, message])}"

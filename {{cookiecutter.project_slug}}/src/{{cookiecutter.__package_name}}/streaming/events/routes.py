@@ -63,8 +63,7 @@ async def get_broker(request: Request) -> Broker:
 BrokerDep = Annotated[Broker, Depends(get_broker)]
 Topic = Annotated[str, Path(pattern=TOPIC, description="Letters, digits, `.`, `_` and `-`")]
 EventName = Annotated[
-    str,
-    Field(json_schema_extra={"pattern": EVENT_NAME, "not": {"enum": sorted(RESERVED_NAMES)}}),
+    str, Field(json_schema_extra={"pattern": EVENT_NAME, "not": {"enum": sorted(RESERVED_NAMES)}})
 ]
 
 
@@ -99,9 +98,7 @@ router = APIRouter(
     response_class=TopicStreamResponse,
     responses={
         **stream_responses(
-            "The events of one or several topics.",
-            EVENT,
-            {TopicStreamResponse.media_type: EXAMPLE},
+            "The events of one or several topics.", EVENT, {TopicStreamResponse.media_type: EXAMPLE}
         ),
         204: {"description": "All topics are finished, and their last events have been received."},
     },

@@ -82,12 +82,11 @@ class Database(ABC):
 
     def count_rows(self) -> dict[str, int]:
         """Return the numbers of rows that `seed` would replace, by table."""
+        count = sa.select(sa.func.count())
         with self.engine.connect() as connection:
             missing = self._missing(connection)
             return {
-                table.fullname: connection.scalars(
-                    sa.select(sa.func.count()).select_from(table)
-                ).one()
+                table.fullname: connection.scalars(count.select_from(table)).one()
                 for table in self._samples
                 if table not in missing
             }

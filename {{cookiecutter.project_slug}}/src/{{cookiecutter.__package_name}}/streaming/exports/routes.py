@@ -137,12 +137,10 @@ def parameters_of(export: Export, formats: Sequence[type[ExportResponse]]) -> ty
     after = types[0] if len(types) == 1 else array_of(types)
     hint = "" if len(types) == 1 else "these values as a JSON array: "
     hint = f"Resume after the row with {hint}`{', '.join(export.key)}`"
+    limit = Parameter(None, ge=0, le=2**63 - 1, description="Maximum number of rows")
     fields: dict[str, Any] = {
         "after": (after | None, Parameter(None, description=hint)),
-        "limit": (
-            int | None,
-            Parameter(None, ge=0, le=2**63 - 1, description="Maximum number of rows"),
-        ),
+        "limit": (int | None, limit),
     }
     for number, (name, column) in enumerate(export.filters.items()):
         filtered = Parameter(None, alias=name, description=f"Select the rows with this `{name}`")
