@@ -126,3 +126,113 @@ def test_samples_are_replaced_in_three_files(
         "/export/orders.ndjson",
     }
     assert len(saved.read_text("utf-8").splitlines()) == 7
+
+
+UNUSUAL = {
+    "tables.py": '''\
+"""Tables whose columns are computed, binary or named in another script, and unusual keys."""
+
+import enum
+
+from sqlalchemy import (
+    Boolean,
+    Column,
+    Computed,
+    Enum,
+    Integer,
+    Interval,
+    LargeBinary,
+    MetaData,
+    Numeric,
+    Table,
+    Text,
+    Time,
+)
+
+metadata = MetaData()
+
+
+class Color(enum.Enum):
+    """A color."""
+
+    RED = "rouge"
+    GREEN = "vert"
+
+
+phones = Table(
+    "phones",
+    metadata,
+    Column("number", Text, primary_key=True),
+    Column("select", Text, key="choice"),
+    Column("digits", Integer, Computed("length(number)")),
+)
+files = Table(
+    "файлы",
+    metadata,
+    Column("color", Enum(Color), primary_key=True),
+    Column("at", Time, primary_key=True),
+    Column("open", Boolean, primary_key=True),
+    Column("price", Numeric(20, 4), primary_key=True),
+    Column("данные", LargeBinary),
+    Column("order", Interval),
+)
+''',
+    "exports.py": '''\
+"""The exports: two tables, and statements of one of them."""
+
+from sqlalchemy import literal, select, union_all
+
+from .streaming import Export
+from .tables import files, phones
+
+one, other = phones.alias(), phones.alias()
+pairs = select(one.c.number, other.c.number.label("longer")).join_from(
+    one, other, other.c.digits > one.c.digits
+)
+EXPORTS = [
+    Export(phones, filters=["number", "digits"]),
+    Export(files, filters=["color", "open"]),
+    Export(select(phones).where(phones.c.digits > 1), name="Long numbers"),
+    Export(pairs, name="pairs", key=["number", "longer"]),
+    Export(
+        union_all(
+            select(phones.c.number, literal("one").label("kind")),
+            select(phones.c.number, literal("two").label("kind")),
+        ),
+        name="union",
+        key=["kind", "number"],
+    ),
+]
+''',
+    "samples.py": '''\
+"""Sample rows."""
+
+from datetime import time, timedelta
+from decimal import Decimal
+
+from .streaming import Samples
+from .tables import Color, files, phones
+
+SAMPLES: Samples = {
+    phones: lambda number: {"number": f"+49 {number}", "choice": "=1+1"},
+    files: lambda number: {
+        "color": list(Color)[number % 2],
+        "at": time(number % 24),
+        "open": bool(number % 3),
+        "price": Decimal(number) / 100,
+        "данные": bytes(number % 3),
+        "order": timedelta(seconds=number),
+    },
+}
+''',
+}
+
+
+def test_generated_tests_hold_for_unusual_tables(bake: Bake) -> None:
+    project = bake()
+    for name, text in UNUSUAL.items():
+        (project.package_path / name).write_text(text, encoding="utf-8")
+
+    project.run("ruff", "check")
+    project.run("mypy")
+    project.run("pytest", "-W", "error")
