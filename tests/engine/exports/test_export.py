@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from streaming_api.streaming.exports.export import Export
 from streaming_api.streaming.exports.routes import FORMATS, export_routes
@@ -40,6 +41,19 @@ editions = sa.Table(
 )
 view = sa.Table("readers", metadata, sa.Column("id", sa.Integer), sa.Column("name", sa.Text))
 """A view, which has no primary key."""
+
+
+class Base(DeclarativeBase):
+    """The base of mapped classes."""
+
+
+class Publisher(Base):
+    """A mapped class."""
+
+    __tablename__ = "publishers"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+
 
 ISBN, NUMBER = editions.c.isbn, editions.c.number
 joined = sa.select(authors.c.id, books.c.id.label("book"), books.c.isbn).join(books)
@@ -84,6 +98,13 @@ ACCEPTED: dict[str, tuple[Any, dict[str, Any], str, list[str], list[str]]] = {
         "j",
         ["id", "book", "isbn"],
         ["book", "isbn"],
+    ),
+    "attribute of a mapped class": (
+        sa.select(Publisher),
+        {"key": Publisher.id, "filters": Publisher.id},
+        "publishers",
+        ["id"],
+        ["id"],
     ),
     "union": (both, {"key": "id", "name": "all"}, "all", ["id"], ["id"]),
     "column of a union": (both, {"key": authors.c.id, "name": "all"}, "all", ["id"], ["id"]),
@@ -176,10 +197,14 @@ ONE_NAME = "expected a name for each column, by .label(), got"
 COMPARED = "expected a type that can be compared for"
 NO_KEY = "expected key=, since there is no primary key"
 OF_EXPORT = "expected columns of the export, got"
+SOURCE = "expected a table, a view or a select()"
+SQL = sa.text("SELECT id FROM authors")
 NAMED = "(): expected name=, since the statement is not of one table"
 
 
 REFUSED: dict[str, tuple[Any, dict[str, Any], str]] = {
+    "mapped class": (Publisher, {}, f"(): {SOURCE}, got {Publisher!r}"),
+    "text": (SQL, {"name": "t", "key": "id"}, f"(t): {SOURCE}, got {SQL!r}"),
     "join without a name": (joined, {"key": "id"}, NAMED),
     "union without a name": (both, {"key": "id"}, NAMED),
     "joined tables without a name": (authors.join(books), {"key": "id"}, NAMED),

@@ -44,7 +44,7 @@ class Export:
         source: Source,
         *,
         key: Name | Sequence[Name] = (),
-        filters: Sequence[Name] = (),
+        filters: Name | Sequence[Name] = (),
         formats: Sequence[type[ExportResponse]] = (),
         name: str = "",
     ) -> None:
@@ -55,6 +55,8 @@ class Export:
         self.name = "" if isinstance(name, _anonymous_label) else name
         self.formats = formats
         self.source = source
+        is_source = isinstance(source, sa.FromClause | sa.Select | sa.CompoundSelect)
+        self._check(is_source, f"a table, a view or a select(), got {source!r}")
         self._check(self.name != "", "name=, since the statement is not of one table")
         self._check("{" not in self.name and "}" not in self.name, "a name without braces")
         if not isinstance(source, sa.FromClause):
@@ -72,11 +74,10 @@ class Export:
             is_object = any(isinstance(layer, sa.PickleType) for layer in layers(column.type))
             message = f"a type that JSON can represent for {each!r}, got {column.type!r}"
             self._check(not is_object, message)
-        named_key = [key] if isinstance(key, str | sa.ColumnElement) else key
-        if not named_key and isinstance(table, sa.Table | sa.Alias):
+        if isinstance(key, Sequence) and not key and isinstance(table, sa.Table | sa.Alias):
             primary = [relation.corresponding_column(column) for column in table.primary_key]
-            named_key = primary if all(each is not None for each in primary) else []
-        self.key = self._find(named_key, relation)
+            key = primary if all(each is not None for each in primary) else []
+        self.key = self._find(key, relation)
         """The columns that order the rows."""
         self._check(bool(self.key), "key=, since there is no primary key")
         self.filters = self._find(filters, relation)
@@ -97,10 +98,12 @@ class Export:
         }
         return {"title": self.name, "type": "object", "properties": properties}
 
-    def _find(self, names: Sequence[Name], relation: Any) -> dict[str, sa.ColumnElement[Any]]:
+    def _find(self, names: Name | Sequence[Name], relation: Any) -> dict[str, Any]:
         """Return the columns with these names. Raises `ValueError` for an unknown one."""
         by_column = {column: name for name, column in self.columns.items()}
         found = {}
+        # The attribute of a mapped class is no `ColumnElement`.
+        names = names if isinstance(names, Sequence) and not isinstance(names, str) else [names]
         for each in names:
             column = None if isinstance(each, str) else relation.corresponding_column(each)
             name = each if isinstance(each, str) else by_column.get(column, "")
