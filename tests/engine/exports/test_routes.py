@@ -178,6 +178,8 @@ def test_first_format_is_chosen_among_equals(accept: str) -> None:
         "application/x-ndjson;q=, text/csv;q=0.1",
         "application/x-ndjson;q=-1, text/csv;q=0.1",
         "application/x-ndjson;Q=0.1, text/csv;Q=0.2",
+        'application/x-ndjson;profile="a,b;q=1";q=0.5, text/csv;q=0.9',
+        'text/csv;profile=",application/x-ndjson,"',
     ],
 )
 def test_second_format_is_chosen_when_preferred(accept: str) -> None:

@@ -42,6 +42,7 @@ from .registry import Streams
 from .response import ItemsResponse
 
 QUALITY = re.compile(r"0(\.\d{0,3})?|1(\.0{0,3})?", re.ASCII)
+QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"')
 PREFIX = "response_model_"
 CONTEXT = "_stream_context"
 """The parameter of a streamed path operation with its request and its response."""
@@ -169,7 +170,8 @@ async def get_context(request: Request, response: Response) -> tuple[Request, Re
 def parse_accept(accept: str) -> dict[str, float]:
     """Return the quality of each media range in `Accept` (RFC 9110, section 12.5.1)."""
     qualities = {}
-    for element in accept.split(","):
+    # A value in quotes, which can contain separators, is never that of `q`.
+    for element in QUOTED.sub("", accept).split(","):
         media_range, *parameters = (part.strip().lower() for part in element.split(";"))
         quality = next((each[2:] for each in parameters if each.startswith("q=")), "1")
         qualities[media_range] = float(quality) if QUALITY.fullmatch(quality) else 0.0
