@@ -264,6 +264,7 @@ others = sa.Table(
     sa.Column("json", sa.JSON),
     sa.Column("numeric", sa.Numeric),
     sa.Column("integral", sa.Numeric(20, 0)),
+    sa.Column("binary", sa.LargeBinary),
 )
 OTHER_VALUES = [
     ("zoned", "'2026-07-01 12:00:00'", "2026-07-01T12:00:00Z"),
@@ -291,6 +292,8 @@ OTHER_VALUES = [
     ("numeric", "9e999", None),
     ("numeric", "9007199254740993", 9007199254740993),
     ("integral", "1234567890123456789", 1234567890123456789),
+    ("binary", "'text'", "dGV4dA=="),
+    ("binary", "x'fffe'", "//4="),
 ]
 
 

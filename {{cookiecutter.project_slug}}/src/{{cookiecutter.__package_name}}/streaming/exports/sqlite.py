@@ -105,7 +105,8 @@ class SQLite(Database):
             # A number can be stored as one.
             convert = each(lambda value: json_document(value) if isinstance(value, str) else value)
         elif isinstance(kind, sa.LargeBinary):
-            convert = each(Binary)
+            # SQLite stores text as text, whatever the type of the column.
+            column, convert = self.text_bytes(column), each(Binary)
         elif isinstance(kind, sa.Numeric):
             convert = each(partial(decimal, kind.scale))
         elif isinstance(kind, sa.DateTime) and kind.timezone:
