@@ -9,6 +9,7 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from httpx2 import Response
 from pydantic import BaseModel, Field, SecretStr, model_validator
+from starlette import types
 
 from streaming_api.settings import Settings
 from streaming_api.streaming.events.run_routes import run_routes
@@ -106,6 +107,18 @@ def test_whole_number_with_a_fraction_of_zero_is_accepted(client: TestClient) ->
 )
 def test_invalid_run_is_unprocessable(client: TestClient, body: str) -> None:
     assert_problem(post(client, "/runs", body), 422)
+
+
+def test_stream_for_http_1_0_client_starts_no_run(app: FastAPI) -> None:
+    async def http_1_0(scope: types.Scope, receive: types.Receive, send: types.Send) -> None:
+        await app({**scope, "http_version": "1.0"}, receive, send)
+
+    with TestClient(http_1_0) as client:
+        refused = [client.post("/runs", headers=STREAM) for _ in range(3)]
+        accepted = client.post("/runs")
+
+    assert {response.status_code for response in refused} == {505}
+    assert accepted.status_code == 202
 
 
 def test_request_without_default_is_required(app: FastAPI) -> None:

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import socket
 from collections.abc import AsyncGenerator, Iterator, Mapping
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from time import monotonic
 from typing import Any, ClassVar
 
@@ -73,12 +73,7 @@ class StreamResponse(Response):
             await send(self._start())
             await send({"type": "http.response.body"})
             return
-        if scope.get("http_version") == "1.0":
-            # Its only sign of a failed transfer is the length, which a stream does not have.
-            raise HTTPException(505, "A stream expects HTTP/1.1 or later.")
-        streams: Streams = scope["app"].state.streams
-        client = scope["client"][0] if scope.get("client") else UNKNOWN
-        with streams.admit(client, endless=self.endless) as stream:
+        with admit(scope, endless=self.endless) as stream:
             stream.connection = connection_of(scope, receive)
             limit_silence(stream.connection, stream.send_timeout)
             try:
@@ -168,6 +163,16 @@ class StreamResponse(Response):
             stream.reason,
             exc_info=fault,
         )
+
+
+def admit(scope: Scope, *, endless: bool) -> AbstractContextManager[Stream]:
+    """Admit the stream of a request. Raises `HTTPException` as `Streams.admit` does, or 505."""
+    if scope.get("http_version") == "1.0":
+        # Its only sign of a failed transfer is the length, which a stream does not have.
+        raise HTTPException(505, "A stream expects HTTP/1.1 or later.")
+    streams: Streams = scope["app"].state.streams
+    client = scope["client"][0] if scope.get("client") else UNKNOWN
+    return streams.admit(client, endless=endless)
 
 
 class ItemsResponse(StreamResponse):

@@ -20,15 +20,7 @@ from ..response import ItemsResponse, until_disconnected
 from .broker import Broker
 from .fanout import Fanout, Subscriber
 from .subscription import Subscription
-from .wire import (
-    ANY,
-    HEARTBEAT,
-    RESET,
-    STREAM_ERROR,
-    encode_event,
-    encode_json,
-    require_event_name,
-)
+from .wire import ANY, HEARTBEAT, RESET, STREAM_ERROR, encode_event, encode_json, require_event_name
 
 RETRY_MILLISECONDS = 2000
 

@@ -20,6 +20,7 @@ from ..openapi import retry_later, stream_responses
 from ..openapi import stream_responses
 #{% endif %}
 from ..registry import UNKNOWN, network_of
+from ..response import admit
 from ..routes import StreamRoute, parse_accept
 from .broker import EARLIEST
 from .response import TopicStreamResponse
@@ -112,8 +113,7 @@ def run_routes(request_type: type[R], run: Callable[[R, str], AsyncIterator[Any]
             await Requires(Scope.EVENTS)(request, None, None)
 #{% endif %}
             # A stream that is not admitted must not leave a run behind.
-            address = request.client.host if request.client else UNKNOWN
-            with request.app.state.streams.admit(address, endless=True):
+            with admit(request.scope, endless=True):
                 pass
         runs: Runs = request.app.state.runs
         # Models of equal bodies can differ, for example in a generated default.
