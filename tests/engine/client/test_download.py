@@ -91,6 +91,15 @@ def test_first_format_is_the_default(http: httpx2.Client, run: Run, target: str)
     assert result.exit_code == 0
 
 
+def test_extension_is_that_of_any_case(run: Run, whole: bytes, file: Path) -> None:
+    upper = file.with_name(file.name.upper())
+
+    result = run("export", "words", str(upper))
+
+    assert result.exit_code == 0
+    assert upper.read_bytes() == whole
+
+
 def test_format_option_overrides_extension(
     run: Run, format: str, whole: bytes, tmp_path: Path
 ) -> None:
@@ -271,11 +280,27 @@ def test_response_in_another_format_is_refused(
 ) -> None:
     @app.get(f"/other{path}")
     async def other() -> Response:
-        return Response("<html>\n<body>\n" if path.endswith("ndjson") else '<a>\n"b"c\n')
+        body = "<html>\n<body>\n" if path.endswith("ndjson") else '<a>\n"b"c\n'
+        return Response(body, media_type=FORMATS[path.rpartition(".")[2]].media_type)
 
     result = run("export", "words", str(file), url=f"{server}/other")
 
     assert result.stderr == "The rows are not in the format of the export.\n"
+    assert result.exit_code == 1
+    assert not file.exists()
+
+
+@pytest.mark.parametrize("body", ["", "<!doctype html>\n<title>Log in</title>\n", "{}\n"])
+def test_page_in_place_of_the_export_is_refused(
+    app: FastAPI, server: str, run: Run, path: str, file: Path, body: str
+) -> None:
+    @app.get(f"/other{path}")
+    async def other() -> Response:
+        return Response(body, media_type="text/html")
+
+    result = run("export", "words", str(file), url=f"{server}/other")
+
+    assert result.stderr == "The response is not the export, but 'text/html'.\n"
     assert result.exit_code == 1
     assert not file.exists()
 

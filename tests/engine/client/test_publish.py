@@ -53,7 +53,10 @@ def test_64_bit_integer_is_read_back(http: httpx2.Client, run: Run) -> None:
     assert history(http, "news").data == "9007199254740993"
 
 
-@pytest.mark.parametrize("data", ["", "{", "word", '1, "event": "done"', "'text'", '"\n"'])
+@pytest.mark.parametrize(
+    "data",
+    ["", "{", "word", "NaN", '1, "event": "done"', "'text'", '"\n"', '"\udcff"', "[" * 5000],
+)
 def test_invalid_json_is_named_in_one_line(run: Run, data: str) -> None:
     result = run("publish", "news", data, url="http://127.0.0.1:1")
 
@@ -84,6 +87,22 @@ def published(http: httpx2.Client, topic: str, number: int) -> list[httpx2.Serve
     """Return the first events in the history of a topic."""
     with http.sse(f"/events/{topic}", params={"last_event_id": "earliest"}) as events:
         return list(islice(events, 1, 1 + number))
+
+
+@pytest.mark.parametrize("body", ["<p>", "{}", "[]", '{"id": 7}', "[" * 5000, b'{"id": "\xff"}'])
+@pytest.mark.parametrize("data", ["1", "-"])
+def test_response_of_another_service_is_named(
+    app: FastAPI, server: str, run: Run, data: str, body: str | bytes
+) -> None:
+    @app.post("/other/events/news")
+    async def publish() -> Response:
+        return Response(body, 201)
+
+    result = run("publish", "news", data, url=f"{server}/other", input='{"data": 1}\n')
+
+    assert "The response has no ids of events: " in result.stderr
+    assert result.stderr.count("\n") == 1
+    assert (result.exit_code, result.stdout) == (1, "")
 
 
 def test_lines_of_stdin_are_published_in_order(http: httpx2.Client, run: Run) -> None:

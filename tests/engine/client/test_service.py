@@ -81,7 +81,15 @@ def test_token_of_environment_is_not_sent_where_a_file_says(
             assert client.headers["authorization"] == "Bearer secret"
 
 
-INVALID = ["127.0.0.1:8000", "ftp://host", "http://", "http://[::1", "http://a:99999", "\x1b"]
+INVALID = [
+    "127.0.0.1:8000",
+    "ftp://host",
+    "http://",
+    "http://[::1",
+    "http://a:99999",
+    "http://a/?b=c",
+    "\x1b",
+]
 
 
 @pytest.mark.parametrize("url", INVALID)
@@ -168,6 +176,16 @@ def test_token_of_the_settings_is_sent(token: str | None, sent: str | None) -> N
 
     with connect("http://127.0.0.1", settings, timeout=1) as client:
         assert client.headers.get("authorization") == sent
+
+
+@pytest.mark.skipif(not TOKENS, reason="no tokens")
+def test_url_with_credentials_is_rejected_beside_a_token() -> None:
+    url = "http://user:password@127.0.0.1"
+
+    with connect(url, Settings(), timeout=1) as client:
+        assert client.base_url.userinfo == b"user:password"
+    with pytest.raises(ClientError, match=r"^Invalid API_URL=\*\*\*: "):
+        connect(None, Settings(api_url=url, api_token=SecretStr("secret")), timeout=1)
 
 
 DANGEROUS = ["\x1b]0;title\x07", "\x9b31m", "\x7f", "a\rb", "\u202e", "\u2028", "\U000e0001", "\0"]

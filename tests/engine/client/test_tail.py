@@ -473,12 +473,12 @@ def test_response_that_cannot_be_decoded_is_retried(
 DANGEROUS = ["\x1b]0;title\x07", "\x9b31m", "\x7f", "\u202e", "\u2028"]
 
 
-def on_terminal(event: Published) -> str:
+def on_terminal(event: Published, encoding: str = "utf-8") -> str:
     """Return what `tail` writes to a terminal; skip the test where there is none."""
     if not hasattr(os, "openpty"):
         pytest.skip("needs a pseudo-terminal")
     master, slave = os.openpty()
-    with os.fdopen(slave, "w") as terminal:
+    with os.fdopen(slave, "w", encoding=encoding) as terminal:
         printer(terminal)(event)
     with os.fdopen(master, "rb", buffering=0) as screen:
         return screen.read(4096).decode()
@@ -489,6 +489,14 @@ def test_terminal_shows_events_in_colours() -> None:
 
     assert "\x1b[" in shown
     assert re.sub(r"\x1b\[[0-9;]*m", "", shown) == '7-1 news tick {"a":"Grüße"}\r\n'
+
+
+def test_terminal_of_another_encoding_shows_escapes() -> None:
+    event = Published("7-1", "日", "news", msgspec.Raw('"👋"'.encode()))
+
+    shown = on_terminal(event, "ascii")
+
+    assert re.sub(r"\x1b\[[0-9;]*m", "", shown) == '7-1 news \\u65e5 "\\U0001f44b"\r\n'
 
 
 @pytest.mark.parametrize("text", DANGEROUS)

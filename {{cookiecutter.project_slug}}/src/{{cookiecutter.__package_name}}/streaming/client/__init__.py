@@ -162,7 +162,7 @@ def add_export(cli: typer.Typer, load_settings: LoadSettings, exports: dict[str,
         with exit_on_error(), connect(url, settings, timeout=READ_TIMEOUT_SECONDS) as client:
             if name not in exports:
                 raise ClientError(f"Invalid NAME={name!r}: expected {' or '.join(exports)}.")
-            suffix = file.rpartition(".")[2]
+            suffix = file.rpartition(".")[2].lower()
             chosen = format or (suffix if suffix in FORMATS else next(iter(FORMATS)))
             if chosen not in FORMATS:
                 raise ClientError(f"Invalid --format={chosen!r}: expected {' or '.join(FORMATS)}.")

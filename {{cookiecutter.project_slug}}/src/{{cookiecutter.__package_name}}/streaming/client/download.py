@@ -48,6 +48,7 @@ class Received:
         self.bytes = 0
         """Number of bytes of complete rows, with the header."""
         self.checkpoint = START
+        self.media_type = format.media_type
         self._format = format
         self._key = key
         self._header = b""
@@ -209,6 +210,9 @@ class Download:
             ):
                 if response.status_code != 200:
                     raise ClientError(describe_error(response))
+                media_type = response.headers.get("content-type", "").partition(";")[0].strip()
+                if media_type.lower() not in ("", self._received.media_type):
+                    raise ClientError(f"The response is not the export, but {media_type!r}.")
                 task = progress.add_task("", rows=self._received.rows, total=None)
                 for data in response.iter_bytes():
                     output.write(self._received.feed(data))

@@ -15,11 +15,12 @@ from dataclasses import dataclass
 class Format:
     """A format whose rows match `row`, after a header if it has one.
 
-    With `has_quotes` a line end within quotes is text. `cells` returns the cells of a row as text,
-    by column: of the header and the row. `None` is a cell that the format may have changed. It
-    raises `ValueError` if the row is not of this format.
+    A response in it has `media_type`. With `has_quotes` a line end within quotes is text. `cells`
+    returns the cells of a row as text, by column: of the header and the row. `None` is a cell that
+    the format may have changed. It raises `ValueError` if the row is not of this format.
     """
 
+    media_type: str
     row: re.Pattern[bytes]
     has_header: bool
     has_quotes: bool
@@ -59,10 +60,10 @@ def csv_cells(header: bytes, record: bytes) -> dict[str, str | None]:
 
 FORMATS = {
 #{% if cookiecutter.__uses.ndjson %}
-    "ndjson": Format(re.compile(rb"[^\n]*\n"), False, False, ndjson_cells),
+    "ndjson": Format("application/x-ndjson", re.compile(rb"[^\n]*\n"), False, False, ndjson_cells),
 #{% endif %}
 #{% if cookiecutter.__uses.csv %}
-    "csv": Format(re.compile(rb'(?:[^"\n]++|"[^"]*+")*+\n'), True, True, csv_cells),
+    "csv": Format("text/csv", re.compile(rb'(?:[^"\n]++|"[^"]*+")*+\n'), True, True, csv_cells),
 #{% endif %}
 }
 """The formats by their extensions."""

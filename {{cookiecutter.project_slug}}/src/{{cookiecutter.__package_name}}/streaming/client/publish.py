@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import BinaryIO
 
 import httpx2
+import msgspec
 
 from ..events.wire import require_topic
 from .service import ClientError, describe_error
@@ -17,16 +18,24 @@ MAX_READ = 64 * 1024
 BATCH_LINE = re.compile(r"body\.line (\d+)")
 
 
+class Accepted(msgspec.Struct):
+    """The answer to an event."""
+
+    id: str
+
+
+accepted = msgspec.json.Decoder(Accepted)
+
+
 def publish_event(client: httpx2.Client, topic: str, data: str, event: str | None) -> str:
     """Publish an event; return its id. Raises `ClientError`."""
     try:
-        json.loads(data)
-    except ValueError as error:
+        msgspec.json.decode(data, type=msgspec.Raw)
+    except (ValueError, RecursionError) as error:
         raise ClientError(f"Invalid DATA={data!r}: expected JSON ({error}).") from error
     # The text as it is: a number may have more digits than a float.
     body = '{"data": ' + data + ', "event": ' + json.dumps(event) + "}"
-    id: str = post(client, topic, body.encode(), "application/json").json()["id"]
-    return id
+    return "\n".join(post(client, topic, body.encode(), "application/json"))
 
 
 def publish_lines(client: httpx2.Client, topic: str, stream: BinaryIO) -> Iterator[str]:
@@ -37,11 +46,11 @@ def publish_lines(client: httpx2.Client, topic: str, stream: BinaryIO) -> Iterat
     first = 1
     for lines in read_batches(stream):
         try:
-            response = post(client, topic, b"\n".join(lines), "application/x-ndjson")
+            ids = post(client, topic, b"\n".join(lines), "application/x-ndjson")
         except ClientError as error:
             reason = number_lines(str(error), first)
             raise ClientError(f"Not published from line {first} on: {reason}") from error
-        yield from (json.loads(line)["id"] for line in response.text.splitlines())
+        yield from ids
         first += len(lines)
 
 
@@ -61,8 +70,8 @@ def read_batches(stream: BinaryIO) -> Iterator[list[bytes]]:
         yield [rest]
 
 
-def post(client: httpx2.Client, topic: str, body: bytes, media_type: str) -> httpx2.Response:
-    """Send events; return the response. Raises `ClientError`."""
+def post(client: httpx2.Client, topic: str, body: bytes, media_type: str) -> list[str]:
+    """Send events; return their ids. Raises `ClientError`."""
     try:
         require_topic(topic)
     except ValueError as error:
@@ -74,4 +83,7 @@ def post(client: httpx2.Client, topic: str, body: bytes, media_type: str) -> htt
         raise ClientError(f"{str(error) or type(error).__name__}.") from error
     if response.status_code != 201:
         raise ClientError(describe_error(response))
-    return response
+    try:
+        return [event.id for event in accepted.decode_lines(response.content)]
+    except (ValueError, RecursionError) as error:
+        raise ClientError(f"The response has no ids of events: {error}.") from error

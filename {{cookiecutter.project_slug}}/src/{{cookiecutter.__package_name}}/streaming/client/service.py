@@ -53,6 +53,8 @@ def connect(url: str | None, settings: Any, *, timeout: float) -> httpx2.Client:
     except httpx2.InvalidURL:
         parsed = httpx2.URL()
     is_valid = parsed.scheme in ("http", "https") and parsed.host and (parsed.port or 0) < 1 << 16
+    # Credentials would be sent in place of the token.
+    is_valid = is_valid and not parsed.query and not (headers and parsed.userinfo)
     if not is_valid:
         given = f"--url={url!r}" if url else "API_URL=***"
         raise ClientError(f"Invalid {given}: expected a URL like {DEFAULT_URL}.")

@@ -3,6 +3,7 @@
 import re
 import sys
 from collections.abc import Callable, Sequence
+from io import TextIOWrapper
 from time import sleep
 from typing import TextIO
 
@@ -185,6 +186,9 @@ def printer(output: TextIO) -> Show:
     """Return a function that prints events: in colours on a terminal, else as JSON lines."""
     if not output.isatty():
         return lambda event: print_line(output, event)
+    if isinstance(output, TextIOWrapper):
+        # A terminal need not be UTF-8.
+        output.reconfigure(errors="backslashreplace")
     console = Console(file=output)
     highlight = JSONHighlighter()
 
