@@ -180,6 +180,13 @@ def test_console_shows_the_answer_as_it_comes(console: Visit) -> None:
     assert violations(console.page) == []
 
 
+def test_console_of_another_machine_needs_no_https(console: Visit) -> None:
+    console.page.add_init_script("delete Crypto.prototype.randomUUID")
+    console.open()
+
+    expect(ask(console)).to_have_text("Answered.")
+
+
 def test_console_continues_the_conversation(console: Visit) -> None:
     expect(ask(console)).to_have_text("Answered.")
     console.page.reload()

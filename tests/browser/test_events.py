@@ -146,7 +146,7 @@ def test_named_events_are_logged_while_their_name_is_listed(console: Visit) -> N
     expect(console.page.locator(".log li")).to_have_count(1)
 
     names = console.page.get_by_label("Named events to include")
-    names.fill("later, message open")
+    names.fill("later, message, open")
     names.blur()
     publish(console.url, "named", 3, event="later")
     publish(console.url, "named", 4, event="message")
@@ -163,10 +163,11 @@ def test_named_events_are_logged_while_their_name_is_listed(console: Visit) -> N
 def test_name_published_here_is_added_to_the_named_events(console: Visit) -> None:
     console.follow("own", names="other")
 
-    console.publish("own", '"mine"', "alert")
+    console.publish("own", '"mine"', "order placed")
 
-    expect(console.entry("mine").locator(".name")).to_have_text("alert")
-    expect(console.page.get_by_label("Named events to include")).to_have_value("other, alert")
+    expect(console.entry("mine").locator(".name")).to_have_text("order placed")
+    names = console.page.get_by_label("Named events to include")
+    expect(names).to_have_value("other, order placed")
 
 
 def test_history_is_replayed_on_request(console: Visit) -> None:
@@ -363,6 +364,26 @@ def test_rejected_stream_shows_the_reason_and_is_not_retried(
     expect(console.publish("other", "1")).to_contain_text("Published")
     assert len(console.streams) == 1
     assert len(console.fetched) == 2  # the probe, and the published event
+
+
+@pytest.mark.parametrize("after", ["Thu, 26 Nov 2099 10:00:00 GMT", "3000000"])
+def test_unavailable_stream_is_not_retried_at_once(
+    service: Restartable, visit: Opened, after: str
+) -> None:
+    console = visit(service.url)
+    console.page.context.route(
+        "**/events/news*", lambda route: route.fulfill(status=503, headers={"Retry-After": after})
+    )
+    console.open()
+    expect(console.table("users")).to_be_visible()
+    console.page.clock.install()
+    console.fetched.clear()
+
+    console.follow("news", until="reconnecting")
+    expect(console.page.locator(".state")).to_contain_text("Status 503")
+    console.page.clock.run_for(1000)
+
+    assert len(console.fetched) == 1
 
 
 def test_follow_without_a_topic_is_rejected(console: Visit) -> None:

@@ -121,6 +121,18 @@ def test_sign_out_ends_the_session(console: Visit) -> None:
     expect(console.publish("mine", "1")).to_contain_text(TOKEN_REQUIRED)
 
 
+def test_expired_session_is_signed_out(console: Visit) -> None:
+    sign_in(console, FULL_TOKEN)
+    expect(console.button("Sign out", "nav")).to_be_visible()
+
+    console.page.context.clear_cookies()
+    panel = console.read("users", "csv")
+
+    expect(panel.get_by_role("status")).to_contain_text(TOKEN_REQUIRED)
+    sign_in(console, FULL_TOKEN)
+    expect(console.button("Sign out", "nav")).to_be_visible()
+
+
 def test_page_cannot_read_the_token_or_the_session(console: Visit) -> None:
     sign_in(console, FULL_TOKEN)
     expect(console.button("Sign out", "nav")).to_be_visible()

@@ -19,8 +19,9 @@ export async function request(path, options) {
 
 /** Return the message of a problem document (RFC 9457), or the status of any other error. */
 export async function problemOf(response) {
+  if (response.status === 401) document.dispatchEvent(new Event("unauthorized"));
   const problem = await response.json().catch(() => ({}));
-  const seconds = response.headers.get("Retry-After");
+  const seconds = Number(response.headers.get("Retry-After"));
   const parts = [problem.title ?? `Status ${response.status}`, problem.detail];
   const message = parts.filter(Boolean).join(": ");
   return seconds ? `${message} Try again in ${seconds} s.` : message;

@@ -20,6 +20,11 @@ form.addEventListener("submit", (event) => {
   event.preventDefault();
   signIn();
 });
+// The session has expired, or the token was revoked.
+document.addEventListener("unauthorized", () => {
+  delete headers.Authorization;
+  show("out");
+});
 for (const guarded of document.querySelectorAll("[data-session]")) {
   guarded.addEventListener("submit", requireToken, { capture: true });
 }

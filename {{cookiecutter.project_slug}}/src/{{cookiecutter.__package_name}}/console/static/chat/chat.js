@@ -49,7 +49,9 @@ export async function* eventsOf(response) {
 }
 
 function newChat() {
-  return { id: crypto.randomUUID(), messages: [], isAnswering: false };
+  // `randomUUID` needs HTTPS or localhost.
+  const id = crypto.getRandomValues(new Uint32Array(4)).join("-");
+  return { id, messages: [], isAnswering: false };
 }
 
 function ask(event) {

@@ -29,7 +29,7 @@ stop.addEventListener("click", () => {
   follower.close();
   showState("idle");
 });
-names.addEventListener("change", () => follower?.listen(wordsOf(names)));
+names.addEventListener("change", () => follower?.listen(eventNames()));
 
 function follow() {
   const followed = wordsOf(topics);
@@ -39,7 +39,7 @@ function follow() {
     return;
   }
   follower = new Follower(followed, {
-    names: wordsOf(names),
+    names: eventNames(),
     history: history.checked,
     onstate: showState,
     onevent: ({ id, name, text }) => {
@@ -63,6 +63,11 @@ function showState(name, problem) {
 
 function wordsOf(field) {
   return [...new Set(field.value.split(/[\s,]+/).filter(Boolean))];
+}
+
+/** Return the names of events, which can contain spaces. */
+function eventNames() {
+  return [...new Set(names.value.split(",").map((name) => name.trim()))].filter(Boolean);
 }
 
 // The plot of the events in each second of the last minute.
@@ -129,8 +134,8 @@ async function publish({ topic, event, data }) {
   if (problem) throw new Error(problem);
   const name = event.value.trim();
   if (name) {
-    if (!wordsOf(names).includes(name)) names.value = [...wordsOf(names), name].join(", ");
-    follower?.listen(wordsOf(names));
+    if (!eventNames().includes(name)) names.value = [...eventNames(), name].join(", ");
+    follower?.listen(eventNames());
   }
   // The text as it is, since `JSON.parse` rounds long numbers.
   const body = `{"data": ${data.value}${name && `, "event": ${JSON.stringify(name)}`}}`;

@@ -5,6 +5,7 @@ const SERVICE_NAMES = ["ready", "reset", "done", "stream-error"];
 /** Names of EventSource: its own events, and events without a name. */
 const RESERVED_NAMES = ["open", "error", "message"];
 const RETRY_SECONDS = 2;
+const MAX_WAIT_SECONDS = 3600;
 
 /**
  * Follows topics on one connection until they are finished.
@@ -88,8 +89,9 @@ export class Follower {
       const isTemporary = !response || response.status === 429 || response.status >= 500;
       this.#onstate(isTemporary ? "reconnecting" : "rejected", problem);
       if (!isTemporary) return;
-      const seconds = response?.headers.get("Retry-After") ?? RETRY_SECONDS;
-      this.#timer = setTimeout(() => this.#probe(), seconds * 1000);
+      // A proxy may send a date.
+      const seconds = Number(response?.headers.get("Retry-After")) || RETRY_SECONDS;
+      this.#timer = setTimeout(() => this.#probe(), Math.min(seconds, MAX_WAIT_SECONDS) * 1000);
     }
   }
 }
