@@ -284,7 +284,9 @@ def test_stream_of_another_route_class_is_refused(
     router = APIRouter()
     router.get("/ticks", response_class=format.response_class)(endpoint)
 
-    with pytest.raises(ValueError, match="Invalid route '/ticks': expected route_class=StreamRoute"):
+    with pytest.raises(
+        ValueError, match="Invalid route '/ticks': expected route_class=StreamRoute"
+    ):
         StreamingAPI().include_router(router)
 
     with pytest.raises(ValueError, match="Invalid route '/api/ticks': expected route_class="):
