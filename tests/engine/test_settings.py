@@ -76,6 +76,10 @@ if REDIS:
     INVALID += [
         ("REDIS_URL", "127.0.0.1:6379", REDIS_URL),
         ("REDIS_URL", "redis://127.0.0.1:first", REDIS_URL),
+        ("REDIS_URL", "redis://127.0.0.1?unknown=1", REDIS_URL),
+        ("REDIS_URL", "redis://127.0.0.1?ssl_cert_reqs=none", REDIS_URL),
+        ("REDIS_URL", "redis://127.0.0.1?protocol=9", REDIS_URL),
+        ("REDIS_URL", "redis://127.0.0.1?retry=1", REDIS_URL),
     ]
 
 SECRETS: list[tuple[str, str, str]] = []

@@ -500,6 +500,17 @@ async def test_backlog_of_a_reader_is_read_in_pages(
     assert [event.id for event in received] == ids[:100] + ids[200:]
 
 
+async def test_url_that_decodes_responses_is_no_obstacle(redis_url: str) -> None:
+    broker = RedisBroker(f"{redis_url}?decode_responses=true", **LIMITS)
+
+    async with broker:
+        ids = await publish(broker, "a", 1, 2)
+        async with broker.subscribe(["a"], EARLIEST) as subscription:
+            received = await take(subscription, 2)
+
+    assert [event.id for event in received] == ids
+
+
 async def test_slow_replays_delay_no_publishing(
     make_broker: MakeBroker, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -30,7 +30,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsError
 from pydantic_settings import BaseSettings, SettingsError
 #{% endif %}
 #{% if cookiecutter.__uses.redis %}
-from redis.asyncio.connection import parse_url
+from redis.asyncio import BlockingConnectionPool
 #{% endif %}
 #{% if cookiecutter.__uses.exports %}
 from sqlalchemy import make_url
@@ -124,9 +124,11 @@ def split_url(url: str) -> SplitResult:
 
 def validate_redis_url(url: str) -> str:
     """Return `url`. Raises `ValueError`."""
-    with suppress(ValueError):
+    # Each option of the URL has exceptions of its own.
+    with suppress(Exception):
         parts = split_url(url)
-        parse_url(url)
+        pool: Any = BlockingConnectionPool.from_url(url)
+        pool.make_connection()
         if parts.scheme == "unix" or re.fullmatch("/?[0-9]*", parts.path):
             return url
     raise ValueError("expected a URL like redis://user:password@host:port/0")

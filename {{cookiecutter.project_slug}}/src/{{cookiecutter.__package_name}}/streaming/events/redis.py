@@ -415,6 +415,7 @@ def connect(url: str, connections: int, *, patience: float | None = TIMEOUT_SECO
         "protocol": 2,
         "legacy_responses": False,
         **parse_url(url),
+        "decode_responses": False,
     }
     kind = options.pop("connection_class", Connection)
     options["connection_class"] = type("PatientConnection", (PatientConnection, kind), {})
