@@ -61,6 +61,7 @@ if SSE:
     ]
 if SQLITE:
     INVALID += [
+        ("DATABASE_URL", "sqlite:///file:data.db?mode=ro&uri=true", SQLITE_URL),
         ("DATABASE_URL", "no url", SQLITE_URL),
         ("DATABASE_URL", "mysql://127.0.0.1/data", SQLITE_URL),
         ("DATABASE_URL", "sqlite://", SQLITE_URL),

@@ -67,7 +67,7 @@ def validate_database_url(url: str) -> str:
 #{% if cookiecutter.__uses.sqlite %}
     with suppress(ArgumentError, ValueError):
         parsed = make_url(url)
-        is_file = parsed.database not in (None, "", ":memory:")
+        is_file = parsed.database not in (None, "", ":memory:") and "uri" not in parsed.query
         has_server = parsed.host or parsed.username or parsed.password
         if parsed.get_backend_name() == "sqlite" and is_file and not has_server:
             return parsed.set(drivername="sqlite").render_as_string(hide_password=False)
