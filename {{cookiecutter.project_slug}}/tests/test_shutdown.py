@@ -20,7 +20,7 @@ PATHS = [
     "/events/news",
 #{% endif %}
 #{% if cookiecutter.__uses.exports %}
-    *(f"/export/{export.name}" for export in EXPORTS),
+    *(f"/export/{export.name}" for export in EXPORTS[:10]),
 #{% endif %}
 ]
 
