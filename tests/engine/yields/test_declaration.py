@@ -159,7 +159,7 @@ def test_body_is_read_by_the_generator(format: Format) -> None:
     response = TestClient(app).post("/stream", content=iter([b"a" * 300, b"b" * 400]))
 
     assert sum(format.read(response.text)) == 700
-    assert app.state.streams.body_bytes == 0
+    assert not SSE or app.state.streams.body_bytes == 0
 
 
 def test_body_is_read_by_a_dependency(format: Format) -> None:
