@@ -274,7 +274,7 @@ class OwnSettings(Settings):
     model_config = SettingsConfigDict(env_prefix="SHOP_", env_nested_delimiter="__")
 
     company: str
-    regions: list[str] = []
+    regions: tuple[str, ...] = ()
     mail: Mail | None = None
     pin: SecretStr = Field(SecretStr("1234"), min_length=4)
     lowest: int = 0
@@ -294,7 +294,10 @@ class OwnSettings(Settings):
         ({"SHOP_COMPANY": ""}, ""),
         ({"SHOP_PORT": "x"}, "Invalid SHOP_PORT='x': expected a valid integer"),
         ({"SHOP_LOWEST": "10"}, "Invalid SETTINGS: expected LOWEST up to HIGHEST"),
-        ({"SHOP_REGIONS": "eu,us"}, "Invalid SHOP_REGIONS: expected JSON, for example [\"one\", \"two\"]"),
+        (
+            {"SHOP_REGIONS": "eu,us"},
+            'Invalid SHOP_REGIONS: expected JSON, for example ["one", "two"]',
+        ),
         ({"SHOP_MAIL__PORT": "x", "SHOP_MAIL__HOST": "h"}, "Invalid SHOP_MAIL='x': port: expected"),
         ({"SHOP_MAIL__PASSWORD": "hunter2"}, "Invalid SHOP_MAIL: host: Field required"),
         ({"SHOP_MAIL__PASSWORD": "hunter2"}, "Invalid SHOP_MAIL=***: password: String should"),
