@@ -1,11 +1,15 @@
 """The application as generated: nothing in it blocks the event loop or wraps its streams."""
 
 import gc
+from collections.abc import AsyncIterator
 from inspect import iscoroutinefunction
 
 from fastapi import FastAPI
 from fastapi.routing import iter_route_contexts
+from fastapi.testclient import TestClient
 from starlette.middleware.base import BaseHTTPMiddleware
+
+from .yields.formats import FORMATS, Tick
 
 
 def test_no_middleware_wraps_streams(app: FastAPI) -> None:
@@ -24,6 +28,14 @@ def test_no_route_runs_in_a_thread(app: FastAPI) -> None:
 
     assert endpoints
     assert all(map(iscoroutinefunction, endpoints))
+
+
+def test_stream_can_be_declared_on_the_application(app: FastAPI) -> None:
+    @app.get("/ticks", response_class=FORMATS[0].response_class)
+    async def ticks() -> AsyncIterator[Tick]:
+        yield Tick(n=7)
+
+    assert FORMATS[0].read(TestClient(app).get("/ticks").text) == [7]
 
 
 def test_garbage_collections_skip_the_application(app: FastAPI) -> None:

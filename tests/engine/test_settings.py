@@ -71,6 +71,7 @@ if POSTGRESQL:
     INVALID += [
         ("DATABASE_URL", "no url", POSTGRESQL_URL),
         ("DATABASE_URL", "mysql://127.0.0.1/data", POSTGRESQL_URL),
+        ("DATABASE_URL", "postgresql://127.0.0.1/data?unknown=1", POSTGRESQL_URL),
         ("STATEMENT_TIMEOUT_SECONDS", "1e7", "less than or equal to 1000000"),
     ]
 if REDIS:

@@ -106,6 +106,7 @@ from .streaming.origins import CrossOriginMiddleware
 #{% endif %}
 from .streaming.problems import problem_handlers
 from .streaming.registry import Streams, stop_signals
+from .streaming.routes import StreamRoute
 #{% if cookiecutter.__uses.exports %}
 from .tables import metadata
 #{% endif %}
@@ -159,6 +160,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         redoc_url=None,
         exception_handlers=problem_handlers,
     )
+    # `@app.get` declares streams, too.
+    app.router.route_class = StreamRoute
     app.state.settings = settings
     app.state.streams = Streams(
         send_timeout=settings.send_timeout_seconds,

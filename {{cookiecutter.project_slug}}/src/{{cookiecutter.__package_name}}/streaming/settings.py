@@ -15,6 +15,10 @@ from urllib.parse import SplitResult, urlsplit
 #{% endif %}
 
 #{% set uses = cookiecutter.__uses %}
+#{% if uses.postgresql %}
+from psycopg import ProgrammingError
+from psycopg.conninfo import make_conninfo
+#{% endif %}
 #{% if uses.tokens %}
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
 #{% elif uses.origins and (uses.exports or uses.redis or uses.chat) %}
@@ -73,8 +77,10 @@ def validate_database_url(url: str) -> str:
             return parsed.set(drivername="sqlite").render_as_string(hide_password=False)
     expected = "expected the URL of a file, for example sqlite:///data.db or sqlite:////srv/data.db"
 #{% else %}
-    with suppress(ArgumentError, ValueError):
+    with suppress(ArgumentError, ValueError, ProgrammingError):
         parsed = make_url(url)
+        # Raises an exception for an unknown option.
+        make_conninfo(**dict.fromkeys(parsed.query, ""))
         # An unescaped character in a password makes the rest of it a part that messages show.
         is_safe = (
             HOSTS.fullmatch(parsed.host or "")
