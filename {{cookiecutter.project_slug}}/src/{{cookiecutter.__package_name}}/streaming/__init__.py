@@ -16,7 +16,6 @@ from .chat.answers import text_of as text_of
 from .chat.upstream import ask_server as ask_server
 #{% endif %}
 #{% if cookiecutter.__uses.sse %}
-from .events.broker import EARLIEST as EARLIEST
 from .events.broker import TopicFinished as TopicFinished
 #{% if cookiecutter.__uses.memory %}
 from .events.memory import open_broker as open_broker
@@ -33,7 +32,6 @@ from .events.routes import Topics as Topics
 from .events.routes import add_batch_route as add_batch_route
 from .events.routes import describe_batch as describe_batch
 from .events.run_routes import StrictNumber as StrictNumber
-from .events.wire import Payload as Payload
 #{% endif %}
 #{% if cookiecutter.__uses.csv %}
 from .exports.csv import CSVResponse as CSVResponse
