@@ -139,6 +139,12 @@ def test_error_is_described_by_status_and_detail(
     assert describe_error(httpx2.Response(502, headers=headers, **response)) == description
 
 
+def test_redirect_is_described_by_its_location() -> None:
+    response = httpx2.Response(301, headers={"Location": "https://api.example.com/"})
+
+    assert describe_error(response) == "301 Moved Permanently: https://api.example.com/"
+
+
 def test_endless_problem_is_not_read_to_its_end() -> None:
     read: list[int] = []
 

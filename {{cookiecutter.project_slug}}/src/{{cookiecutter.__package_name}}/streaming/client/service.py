@@ -63,8 +63,13 @@ def connect(url: str | None, settings: Any, *, timeout: float) -> httpx2.Client:
 
 
 def describe_error(response: httpx2.Response) -> str:
-    """Return the status of an error, with the detail of a problem document (RFC 9457)."""
+    """Return the status of an error, with the detail of a problem document (RFC 9457).
+
+    Redirects are not followed.
+    """
     description = f"{response.status_code} {response.reason_phrase}"
+    if response.has_redirect_location:
+        return f"{description}: {response.headers['location']}"
     if response.headers.get("content-type", "").startswith("application/problem+json"):
         body = b""
         for data in response.iter_bytes():
