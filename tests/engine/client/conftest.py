@@ -52,11 +52,12 @@ def run(server: str) -> Run:
 
 @pytest.fixture
 def start(server: str) -> Start:
-    """Starts a command in a process, for the server of the test; its output goes into pipes."""
+    """Starts a command in a process, for a `path` of the server; its output goes into pipes."""
 
     @contextmanager
-    def start(*arguments: str, **options: Any) -> Iterator[subprocess.Popen[bytes]]:
-        command = [sys.executable, "-m", f"{__package__}.commands", *arguments, "--url", server]
+    def start(*arguments: str, path: str = "", **options: Any) -> Iterator[subprocess.Popen[bytes]]:
+        command = [sys.executable, "-m", f"{__package__}.commands", *arguments]
+        command += ["--url", f"{server}{path}"]
         environment = {**os.environ, "PYTHONPATH": str(PROJECT)}
         options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options}
         with subprocess.Popen(command, env=environment, **options) as running:

@@ -4,6 +4,8 @@ import os
 import stat
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 from shlex import quote
 from typing import Any
@@ -12,6 +14,7 @@ from urllib.parse import quote as quote_url
 import httpx2
 import pytest
 from fastapi import FastAPI, Request, Response
+from fastapi.responses import StreamingResponse
 
 from streaming_api.streaming.client import download
 from streaming_api.streaming.client.formats import FORMATS
@@ -586,6 +589,27 @@ def test_full_disk_is_named_in_one_line(start: Start) -> None:
         _, stderr = running.communicate(timeout=TIMEOUT)
 
     assert (running.returncode, stderr) == (1, b"No space left on device.\n")
+
+
+def test_rows_are_written_as_they_arrive(app: FastAPI, start: Start, format: str) -> None:
+    released, ended = threading.Event(), []
+    rows = {"ndjson": b'{"word":"a"}\n', "csv": b"word\r\na\r\n"}[format]
+
+    def body() -> Iterator[bytes]:
+        yield rows
+        released.wait(TIMEOUT)
+        ended.append(True)
+
+    @app.get(f"/other/export/words.{format}")
+    async def words() -> Response:
+        return StreamingResponse(body(), media_type=FORMATS[format].media_type)
+
+    with start("export", "words", "-", "--format", format, path="/other") as process:
+        assert process.stdout
+        assert process.stdout.readline() == rows.splitlines(keepends=True)[0]
+        assert ended == []
+        released.set()
+        assert process.wait(TIMEOUT) == 0
 
 
 def test_closed_pipe_ends_quietly(start: Start) -> None:

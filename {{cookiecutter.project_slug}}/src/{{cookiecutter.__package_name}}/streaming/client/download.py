@@ -216,11 +216,10 @@ class Download:
                 task = progress.add_task("", rows=self._received.rows, total=None)
                 for data in response.iter_bytes():
                     output.write(self._received.feed(data))
+                    output.flush()
                     progress.update(task, rows=self._received.rows, completed=self._received.bytes)
         except httpx2.HTTPError as error:
             raise ClientError(self._broken(str(error) or type(error).__name__)) from error
-        finally:
-            output.flush()
         if not self._received.is_complete:
             raise ClientError(self._broken("it ends within a row"))
         seconds = monotonic() - started
