@@ -121,7 +121,7 @@ orders = Table("orders", metadata, Column("id", Uuid, primary_key=True))
 
 
 def edit(project: Project) -> None:
-    """Replace the tables, and add a route and a setting, as an owner does."""
+    """Replace the tables, and add a route, a setting and a version, as an owner does."""
     edits = {
         "main.py": [
             ("from . import __version__", "from . import __version__, currency"),
@@ -145,6 +145,8 @@ def edit(project: Project) -> None:
     heading = "\n\n## Extending"
     readme = project.read("README.md").replace(heading, f"\n| `CURRENCY` |{heading}")
     (project.path / "README.md").write_text(readme, encoding="utf-8")
+    pyproject = project.read("pyproject.toml").replace('version = "0.1.0"', 'version = "1.0.0"')
+    (project.path / "pyproject.toml").write_text(pyproject, encoding="utf-8")
     commit(project.path, "Edit")
 
 
@@ -162,6 +164,7 @@ def unmerged(project: Project) -> list[str]:
         ("database", "sqlite", "postgresql"),
         ("chat", "none", "openai"),
         ("console", True, False),
+        ("description", "A FastAPI service that streams its data.", "Orders as a stream."),
     ],
 )
 def test_update_of_an_edited_project_has_no_conflict(

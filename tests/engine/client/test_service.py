@@ -190,8 +190,11 @@ def test_url_with_credentials_is_rejected_beside_a_token() -> None:
 
     with connect(url, Settings(), timeout=1) as client:
         assert client.base_url.userinfo == b"user:password"
+    settings = Settings(api_url=url, api_token=SecretStr("secret"))
     with pytest.raises(ClientError, match=r"^Invalid API_URL=\*\*\*: "):
-        connect(None, Settings(api_url=url, api_token=SecretStr("secret")), timeout=1)
+        connect(None, settings, timeout=1)
+    with pytest.raises(ClientError, match=r"^Invalid --url=\*\*\*: "):
+        connect(url, settings, timeout=1)
 
 
 DANGEROUS = ["\x1b]0;title\x07", "\x9b31m", "\x7f", "a\rb", "\u202e", "\u2028", "\U000e0001", "\0"]

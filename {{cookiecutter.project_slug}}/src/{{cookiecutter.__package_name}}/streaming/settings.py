@@ -257,6 +257,8 @@ def describe(settings: type[BaseSettings], error: Mapping[str, Any]) -> str:
     message = message.replace("a valid frozenset", "a list of scopes")
 #{% endif %}
     words = " ".join([name, *keys, str(value), repr(field)]).upper()
-    shown = "***" if SECRET.search(words) or "@" in words else repr(value)
-    # Around a field that is missing, the input is that of all others.
-    return f"Invalid {name}{f'={shown}' * isinstance(value, str)}: {': '.join([*keys, message])}"
+    is_secret = SECRET.search(words) or "@" in words
+    shown = "=***" if is_secret else f"={value!r}" if isinstance(value, str) else ""
+    if error["type"] == "missing" or not error["loc"]:
+        shown = ""  # The input is that of all other settings.
+    return f"Invalid {name}{shown}: {': '.join([*keys, message])}"

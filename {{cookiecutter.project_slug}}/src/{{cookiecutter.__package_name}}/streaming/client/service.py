@@ -53,11 +53,15 @@ def connect(url: str | None, settings: Any, *, timeout: float) -> httpx2.Client:
     except httpx2.InvalidURL:
         parsed = httpx2.URL()
     is_valid = parsed.scheme in ("http", "https") and parsed.host and (parsed.port or 0) < 1 << 16
+    is_valid = is_valid and not parsed.query
+#{% if cookiecutter.__uses.tokens %}
     # Credentials would be sent in place of the token.
-    is_valid = is_valid and not parsed.query and not (headers and parsed.userinfo)
+    is_valid = is_valid and not (token and parsed.userinfo)
+#{% endif %}
     if not is_valid:
-        given = f"--url={url!r}" if url else "API_URL=***"
-        raise ClientError(f"Invalid {given}: expected a URL like {DEFAULT_URL}.")
+        name = "--url" if url else "API_URL"
+        shown = repr(url) if url and "@" not in url else "***"
+        raise ClientError(f"Invalid {name}={shown}: expected a URL like {DEFAULT_URL}.")
     limits = httpx2.Timeout(CONNECT_SECONDS, read=timeout)
     return httpx2.Client(base_url=parsed, headers=headers, timeout=limits)
 
