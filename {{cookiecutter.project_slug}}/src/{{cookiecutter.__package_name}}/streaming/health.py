@@ -48,14 +48,12 @@ class HealthCheck:
             await check()
 
 
-@router.head("/live", include_in_schema=False)
 @router.get("/live")
 async def get_live() -> Health:
     """Return 200: the process responds."""
     return Health()
 
 
-@router.head("/ready", include_in_schema=False)
 @router.get("/ready", responses={503: {"description": UNAVAILABLE}})
 async def get_ready(request: Request) -> Health:
     """Return 200 if the service is available and does not shut down."""
@@ -64,7 +62,6 @@ async def get_ready(request: Request) -> Health:
     return await get_health(request)
 
 
-@router.head("/health", include_in_schema=False)
 @router.get("/health", responses={503: {"description": UNAVAILABLE}})
 async def get_health(request: Request) -> Health:
     """Return 200 if all parts of the service are available."""

@@ -1,6 +1,7 @@
 """The API's description, of streams (OpenAPI 3.2) and problem documents, and its page."""
 
 from collections.abc import Mapping
+from copy import copy
 from inspect import isasyncgenfunction, isgeneratorfunction
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ import fastapi_offline
 from fastapi import APIRouter, FastAPI
 from fastapi._compat import lenient_issubclass
 from fastapi.responses import FileResponse
-from fastapi.routing import iter_route_contexts
+from fastapi.routing import APIRoute, iter_route_contexts
 from fastapi.staticfiles import StaticFiles
 from pydantic import BaseModel
 from starlette.middleware import Middleware
@@ -60,13 +61,23 @@ class StreamingAPI(FastAPI):
         return super().build_middleware_stack()
 
     def include_router(self, router: APIRouter, **options: Any) -> None:
-        """Include a router. Raises `ValueError` for a stream of another class than `StreamRoute`."""
+        """Include a router, and respond to HEAD where it responds to GET, as Starlette does.
+
+        Raises `ValueError` for a stream of another class than `StreamRoute`.
+        """
         for route in iter_route_contexts(router.routes):
             endpoint = route.endpoint
             # That of a `StreamRoute` is a coroutine function.
             is_generator = isasyncgenfunction(endpoint) or isgeneratorfunction(endpoint)
             if is_generator and lenient_issubclass(route.response_class, ItemsResponse):
                 raise ValueError(f"Invalid route {route.path!r}: expected route_class=StreamRoute")
+        own: list[Any] = [each for each in router.routes if isinstance(each, APIRoute)]
+        with_head = {each.path for each in own if "HEAD" in each.methods}
+        for each in own:
+            if "GET" in each.methods and each.path not in with_head:
+                head = copy(each)
+                head.methods, head.include_in_schema = {"HEAD"}, False
+                router.routes.append(head)
         super().include_router(router, **options)
 
     def openapi(self) -> dict[str, Any]:

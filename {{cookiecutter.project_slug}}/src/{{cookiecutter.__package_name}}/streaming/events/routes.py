@@ -91,7 +91,6 @@ router = APIRouter(
 )
 
 
-@router.head("/events/{topic}", include_in_schema=False)
 @router.get(
     "/events/{topic}",
     status_code=200,

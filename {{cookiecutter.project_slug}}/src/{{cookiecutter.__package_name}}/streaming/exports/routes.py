@@ -103,19 +103,16 @@ def add_route(
     responses = stream_responses(f"The rows of `{export.name}`.", export.row_schema, examples)
     if negotiates:
         responses[406] = {"description": "The client accepts none of the formats."}
-    for method in ("HEAD", "GET"):
-        router.add_api_route(
-            path,
-            stream_export,
-            methods=[method],
-            status_code=200,
-            response_class=formats[0],
-            name=f"export_{export.name}",
-            summary=f"Export {export.name} as {names}",
-            description=f"```console\ncurl -N http://127.0.0.1:8000{quote(path)}\n```",
-            responses=responses,
-            include_in_schema=method == "GET",
-        )
+    router.add_api_route(
+        path,
+        stream_export,
+        status_code=200,
+        response_class=formats[0],
+        name=f"export_{export.name}",
+        summary=f"Export {export.name} as {names}",
+        description=f"```console\ncurl -N http://127.0.0.1:8000{quote(path)}\n```",
+        responses=responses,
+    )
 
 
 def content_disposition(filename: str) -> str:
