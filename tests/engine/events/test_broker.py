@@ -140,7 +140,7 @@ async def test_publish_unserializable_value_stores_nothing(
 
 @pytest.mark.parametrize(
     "name",
-    [*sorted(RESERVED_NAMES), "", "x" * 129, "two\nlines", "a\x1b[2J", "a\u2028b", "\ud800"],
+    [*sorted(RESERVED_NAMES), "", "two\nlines", "a\x1b[2J", "a\u2028b", "\ud800"],
     ids=ascii,
 )
 async def test_publish_invalid_event_name_stores_nothing(broker: Broker, name: str) -> None:

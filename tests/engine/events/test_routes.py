@@ -288,7 +288,7 @@ def test_topic_of_other_characters_is_unprocessable(client: TestClient, topic: s
 
 INVALID_NAMES = [
     *sorted(RESERVED_NAMES),
-    *("", "a\nb", "a\rb", "a\0", "a\x1b]0;b\a", "a\u2028b", "a\x85b", "\ud800", "x" * 129),
+    *("", "a\nb", "a\rb", "a\0", "a\x1b]0;b\a", "a\u2028b", "a\x85b", "\ud800"),
 ]
 INVALID_EVENTS = [
     *(

@@ -15,7 +15,7 @@ from ..registry import CHUNK_BYTES, Chunk
 ANY: TypeAdapter[Any] = TypeAdapter(Any)
 HEARTBEAT = b": heartbeat\n\n"
 EVENT_OVERHEAD = 512
-"""Size in memory of an event without data."""
+"""Size in memory of an event without data and name."""
 TOPIC = r"^[A-Za-z0-9._-]{1,128}$"
 READY = "ready"
 RESET = "reset"
@@ -23,7 +23,7 @@ DONE = "done"
 STREAM_ERROR = "stream-error"
 RESERVED_NAMES = frozenset({"error", "open", READY, DONE, RESET, STREAM_ERROR})
 """Names of events that EventSource or the service sends by itself."""
-EVENT_NAME = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]{1,128}$"
+EVENT_NAME = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]+$"
 """One line without control characters, by any reader's idea of a line."""
 
 
@@ -36,7 +36,7 @@ class Payload(NamedTuple):
     @property
     def size(self) -> int:
         """The number of bytes of the event in memory, about."""
-        return len(self.data) + EVENT_OVERHEAD
+        return len(self.data) + len(self.name or "") + EVENT_OVERHEAD
 
 
 def encode_payload(value: Any, name: str | None) -> Payload:
@@ -73,7 +73,7 @@ def require_event_name(name: str) -> None:
     """Raise `ValueError` for a name that is reserved, not one line or not Unicode text."""
     name.encode()
     if not re.fullmatch(EVENT_NAME, name):
-        raise ValueError(f"Invalid event name {name!r}: expected one line of up to 128 characters")
+        raise ValueError(f"Invalid event name {name!r}: expected one line of text")
     if name in RESERVED_NAMES:
         raise ValueError(f"Invalid event name {name!r}: reserved")
 
@@ -98,7 +98,7 @@ class Event:
     @property
     def size(self) -> int:
         """The number of bytes in memory, about."""
-        return len(self.data) + EVENT_OVERHEAD
+        return len(self.data) + len(self.name or "") + EVENT_OVERHEAD
 
     def encode(self, *, multiplexed: bool) -> bytes:
         """Return the event on a stream of its topic, or of several topics."""
