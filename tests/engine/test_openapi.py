@@ -136,6 +136,17 @@ def test_validation_error_is_documented_as_problem(api: FastAPI) -> None:
     assert document["components"]["schemas"].keys() == {"FieldError", "Problem"}
 
 
+def test_error_with_its_own_model_is_documented_as_that(api: FastAPI) -> None:
+    @api.get("/own", responses={409: {"model": Item}, 404: {"description": "None."}})
+    async def own() -> None: ...
+
+    responses = api.openapi()["paths"]["/own"]["get"]["responses"]
+
+    schema = responses["409"]["content"]["application/json"]["schema"]
+    assert schema == {"$ref": "#/components/schemas/Item"}
+    assert responses["404"]["content"] == PROBLEM
+
+
 def test_temporary_error_is_documented_with_retry_after(api: FastAPI) -> None:
     response = api.openapi()["paths"]["/number/{number}"]["get"]["responses"]["503"]
 

@@ -24,6 +24,7 @@ from .problems import PROBLEM
 from .response import SERVER_RECEIVE, ItemsResponse
 
 PAGES = Path(__file__).parent / "docs"
+VALIDATION_ERROR = "HTTPValidationError"
 SWAGGER_UI = Path(fastapi_offline.__file__).parent / "static"
 
 
@@ -88,13 +89,15 @@ class StreamingAPI(FastAPI):
         schemas = document.setdefault("components", {}).setdefault("schemas", {})
         schema = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
         schemas |= schema.pop("$defs") | {"Problem": schema}
-        for unused in ("HTTPValidationError", "ValidationError"):
+        for unused in (VALIDATION_ERROR, "ValidationError"):
             schemas.pop(unused, None)
         problem = {PROBLEM: {"schema": {"$ref": "#/components/schemas/Problem"}}}
         for path in document["paths"].values():
             for operation in path.values():
                 for status, response in operation["responses"].items():
-                    if status[0] in "45":
+                    # An error without a model of its own, or with that of FastAPI.
+                    content = str(response.get("content", VALIDATION_ERROR))
+                    if status[0] in "45" and VALIDATION_ERROR in content:
                         response["content"] = problem
                     for content in response.get("content", {}).values():
                         if "itemSchema" in content:
