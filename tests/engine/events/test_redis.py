@@ -501,7 +501,8 @@ async def test_backlog_of_a_reader_is_read_in_pages(
 
 
 async def test_url_that_decodes_responses_is_no_obstacle(redis_url: str) -> None:
-    broker = RedisBroker(f"{redis_url}?decode_responses=true", **LIMITS)
+    separator = "&" if "?" in redis_url else "?"
+    broker = RedisBroker(f"{redis_url}{separator}decode_responses=true", **LIMITS)
 
     async with broker:
         ids = await publish(broker, "a", 1, 2)
