@@ -16,7 +16,7 @@ class Script:
         self.parts: list[Any] = ["Hello", " big", " world"]
         self.failure: Exception | None = None
         self.waits = False
-        """Whether the answer waits after its parts."""
+        """Whether the next answers wait after their parts."""
         self.may_go_on = threading.Event()
         """Ends the waiting."""
         self.messages: list[Any] = []
@@ -31,13 +31,14 @@ class Script:
         """Yield the parts."""
         self.messages, self.options = messages, options
         self.calls += 1
+        waits = self.waits
         try:
             for part in self.parts:
                 yield part
                 # As a model does, so that each part is published by itself.
                 await asyncio.sleep(0.001)
             self.waiting.set()
-            while self.waits and not self.may_go_on.is_set():
+            while waits and not self.may_go_on.is_set():
                 await asyncio.sleep(0.005)
             if self.failure:
                 raise self.failure
