@@ -160,7 +160,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         redoc_url=None,
         exception_handlers=problem_handlers,
     )
-    # `@app.get` declares streams, too.
+    # Allow streams on the application itself, by `@app.get`.
     app.router.route_class = StreamRoute
     app.state.settings = settings
     app.state.streams = Streams(

@@ -62,13 +62,13 @@ class StreamingAPI(FastAPI):
         return super().build_middleware_stack()
 
     def include_router(self, router: APIRouter, **options: Any) -> None:
-        """Include a router, and respond to HEAD where it responds to GET, as Starlette does.
+        """Include a router; its GET routes also respond to HEAD, as in Starlette.
 
         Raises `ValueError` for a stream of another class than `StreamRoute`.
         """
         for route in iter_route_contexts(router.routes):
             endpoint = route.endpoint
-            # That of a `StreamRoute` is a coroutine function.
+            # `StreamRoute` replaces a generator function by a coroutine function.
             is_generator = isasyncgenfunction(endpoint) or isgeneratorfunction(endpoint)
             if is_generator and lenient_issubclass(route.response_class, ItemsResponse):
                 raise ValueError(f"Invalid route {route.path!r}: expected route_class=StreamRoute")
@@ -95,7 +95,7 @@ class StreamingAPI(FastAPI):
         for path in document["paths"].values():
             for operation in path.values():
                 for status, response in operation["responses"].items():
-                    # An error without a model of its own, or with that of FastAPI.
+                    # A route can document a model; FastAPI's is not what the service sends.
                     content = str(response.get("content", VALIDATION_ERROR))
                     if status[0] in "45" and VALIDATION_ERROR in content:
                         response["content"] = problem

@@ -161,7 +161,7 @@ def streamed(endpoint: Callable[..., Any], options: dict[str, Any]) -> Callable[
 
 async def get_context(request: Request, response: Response) -> tuple[Request, Response]:
     """Return the request with its body, and the status and headers that dependencies have set."""
-    # From the start of the stream on, what is received is searched for the disconnect alone.
+    # Once the stream has started, all received messages but a disconnect are discarded.
     if request.method not in ("GET", "HEAD"):
         with suppress(ClientDisconnect, RuntimeError):
             await request.body()

@@ -130,7 +130,7 @@ def split_url(url: str) -> SplitResult:
 
 def validate_redis_url(url: str) -> str:
     """Return `url`. Raises `ValueError`."""
-    # Each option of the URL has exceptions of its own.
+    # Invalid options raise various exceptions.
     with suppress(Exception):
         parts = split_url(url)
         pool: Any = BlockingConnectionPool.from_url(url)
@@ -236,7 +236,7 @@ def load(settings: type[S]) -> S:
     except ValidationError as error:
         exit_with("; ".join(describe(settings, each) for each in error.errors()))
     except SettingsError as error:
-        # Its message is: error parsing value for field "name" from …
+        # The message: error parsing value for field "name" from …
         name = settings.model_config.get("env_prefix", "") + str(error).split('"')[1]
         exit_with(f'Invalid {name.upper()}: expected JSON, for example ["one", "two"]')
     except UnicodeError:
@@ -260,5 +260,5 @@ def describe(settings: type[BaseSettings], error: Mapping[str, Any]) -> str:
     is_secret = SECRET.search(words) or "@" in words
     shown = "=***" if is_secret else f"={value!r}" if isinstance(value, str) else ""
     if error["type"] == "missing" or not error["loc"]:
-        shown = ""  # The input is that of all other settings.
+        shown = ""  # The input contains all other settings.
     return f"Invalid {name}{shown}: {': '.join([*keys, message])}"

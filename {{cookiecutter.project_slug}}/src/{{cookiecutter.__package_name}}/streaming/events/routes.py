@@ -147,7 +147,7 @@ def follow(
 
 
 class BatchRoute(StreamRoute):
-    """A route for NDJSON, which precedes one for other bodies of the same path."""
+    """A route for NDJSON bodies only. Declare it before other routes of the path."""
 
     def matches(self, scope: RequestScope) -> tuple[Match, RequestScope]:
         """Return whether the route is for the request."""
@@ -159,7 +159,7 @@ class BatchRoute(StreamRoute):
 
 
 def add_batch_route(router: APIRouter, event: type[BaseModel]) -> None:
-    """Add the route that publishes a line of NDJSON each; `event` has `data` and `event`."""
+    """Add the route that publishes each line of NDJSON; `event` has `data` and `event`."""
 
     async def publish_events(topic: Topic, request: Request, broker: BrokerDep) -> Response:
         settings = request.app.state.settings

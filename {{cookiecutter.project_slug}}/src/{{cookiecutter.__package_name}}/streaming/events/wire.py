@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import msgspec
@@ -94,11 +94,11 @@ class Event:
     topic: str
     data: bytes
     name: str | None = None
+    size: int = field(init=False, compare=False)
+    """The number of bytes in memory, about; computed once for all subscribers."""
 
-    @property
-    def size(self) -> int:
-        """The number of bytes in memory, about."""
-        return len(self.data) + len(self.name or "") + EVENT_OVERHEAD
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "size", Payload(self.data, self.name).size)
 
     def encode(self, *, multiplexed: bool) -> bytes:
         """Return the event on a stream of its topic, or of several topics."""

@@ -102,7 +102,7 @@ class Export:
         """Return the columns with these names. Raises `ValueError` for an unknown one."""
         by_column = {column: name for name, column in self.columns.items()}
         found = {}
-        # The attribute of a mapped class is no `ColumnElement`.
+        # An attribute of a mapped class is not a `ColumnElement`.
         names = names if isinstance(names, Sequence) and not isinstance(names, str) else [names]
         for each in names:
             column = None if isinstance(each, str) else relation.corresponding_column(each)
